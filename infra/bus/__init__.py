@@ -1,0 +1,1 @@
+"""Redis: the two hand-overs between gateway, workers and screens."""

@@ -1,0 +1,139 @@
+"""Work that has one owner: a track for an ASR worker, a call for an insight worker.
+
+The announcement stays pending in its consumer group until the work is done. The owner renews its lease; a peer
+takes over what has not been renewed. Ownership is advisory (a frozen worker may wake up late), so every write
+that follows from it is idempotent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from infra.bus import codec, keys
+
+KNOWN_S: Final = 24 * 3600
+GROUP: Final = "owners"
+
+# KEYS: work stream, marker. ARGV: announcement, marker's life in s.
+_ANNOUNCE: Final = """
+if redis.call('SET', KEYS[2], '1', 'NX', 'EX', ARGV[2]) then
+  return redis.call('XADD', KEYS[1], '*', 'item', ARGV[1])
+end
+return false
+"""
+
+# KEYS: work stream. ARGV: group, owner, entry, idle ms to set, failures to set ('' = leave).
+# A blind XCLAIM would steal the work back from its new owner, so ask and claim in one step.
+_RENEW: Final = """
+local pending = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[3], ARGV[3], 1)
+if #pending == 0 or pending[1][2] ~= ARGV[2] then return 0 end
+if ARGV[5] ~= '' then
+  redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[3], 'IDLE', ARGV[4], 'RETRYCOUNT', ARGV[5], 'JUSTID')
+else
+  redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[3], 'IDLE', ARGV[4], 'JUSTID')
+end
+return 1
+"""
+
+# KEYS: work stream, marker. ARGV: group, entry.
+_DONE: Final = """
+redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])
+redis.call('XDEL', KEYS[1], ARGV[2])
+redis.call('DEL', KEYS[2])
+return 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """One piece of work that is ours for now."""
+
+    entry: str
+    item: bytes
+    deliveries: int
+    """How often it was handed out since it last made progress; 1 on the first time."""
+
+
+class WorkQueue:
+    """The announcements of one kind, as one worker sees them."""
+
+    def __init__(self, redis: Redis, kind: keys.Work, owner: str, *, lease_ms: int = 6000) -> None:
+        self.kind: keys.Work = kind
+        self.owner = owner
+        self.lease_ms = lease_ms
+        self._redis: Any = redis
+        self._stream = keys.work(kind)
+        self._announce = redis.register_script(_ANNOUNCE)
+        self._renew = redis.register_script(_RENEW)
+        self._done = redis.register_script(_DONE)
+
+    async def announce(self, item: codec.WorkItem) -> None:
+        """Put up a track or a call for ownership; a repeat while it is known does nothing."""
+        await self._announce(
+            keys=[self._stream, keys.work_known(self.kind, codec.work_id(item))],
+            args=[codec.work_to_bytes(item), KNOWN_S],
+        )
+
+    async def take(self, *, block_ms: int) -> Lease | None:
+        """Return work that nobody owns: left behind by a silent owner, or new; None after `block_ms` without any."""
+        try:
+            return await self._abandoned() or await self._fresh(block_ms)
+        except ResponseError as error:
+            if not str(error).startswith("NOGROUP"):
+                raise
+            await self._make_group()
+            return None
+
+    async def renew(self, lease: Lease, *, progressed: bool = False) -> bool:
+        """Keep the lease; False when it belongs to somebody else by now. `progressed` forgives earlier failures."""
+        return bool(
+            await self._renew(keys=[self._stream], args=[GROUP, self.owner, lease.entry, 0, int(progressed) or ""])
+        )
+
+    async def release(self, lease: Lease) -> None:
+        """Give the work up at once, for a peer to go on with it, without counting a failure."""
+        await self._renew(keys=[self._stream], args=[GROUP, self.owner, lease.entry, self.lease_ms * 2, 0])
+
+    async def done(self, lease: Lease, item_id: UUID) -> None:
+        """Take finished work off the list."""
+        await self._done(keys=[self._stream, keys.work_known(self.kind, item_id)], args=[GROUP, lease.entry])
+
+    async def bury(self, lease: Lease, item_id: UUID, reason: str) -> None:
+        """Move work that keeps failing to the dead stream, with its reason."""
+        await self._redis.xadd(keys.dead(self.kind), {"item": lease.item, "reason": reason}, maxlen=10_000)
+        await self.done(lease, item_id)
+
+    async def waiting(self) -> int:
+        """Return how many announcements are on the list, owned or not."""
+        return int(await self._redis.xlen(self._stream))
+
+    async def buried(self) -> int:
+        """Return how many pieces of work are in the dead stream."""
+        return int(await self._redis.xlen(keys.dead(self.kind)))
+
+    async def _abandoned(self) -> Lease | None:
+        _, entries, _ = await self._redis.xautoclaim(self._stream, GROUP, self.owner, self.lease_ms, count=1)
+        if not entries:
+            return None
+        entry, fields = entries[0]
+        pending = await self._redis.xpending_range(self._stream, GROUP, min=entry, max=entry, count=1)
+        return Lease(entry.decode(), fields[b"item"], pending[0]["times_delivered"] if pending else 1)
+
+    async def _fresh(self, block_ms: int) -> Lease | None:
+        reply = await self._redis.xreadgroup(GROUP, self.owner, {self._stream: ">"}, count=1, block=block_ms)
+        if not reply:
+            return None
+        entry, fields = reply[0][1][0]
+        return Lease(entry.decode(), fields[b"item"], 1)
+
+    async def _make_group(self) -> None:
+        try:
+            await self._redis.xgroup_create(self._stream, GROUP, id="0", mkstream=True)
+        except ResponseError as error:
+            if not str(error).startswith("BUSYGROUP"):
+                raise

@@ -1,0 +1,162 @@
+"""Every setting, read once: command-line flags over the environment over .env over the defaults below."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+AsrEngine = Literal["auto", "moonshine", "faster-whisper"]
+AsrDevice = Literal["auto", "cpu", "cuda"]
+LlmProvider = Literal["none", "ollama", "openai", "openrouter", "huggingface", "custom"]
+TwilioMode = Literal["connect", "listen"]
+
+
+class SettingsError(ValueError):
+    """A setting has a value that cannot be used; the message names it."""
+
+
+class Settings(BaseSettings):
+    """What an installation may choose. Each field is named as its environment variable."""
+
+    model_config = SettingsConfigDict(frozen=True, env_file=".env", env_file_encoding="utf-8", extra="ignore")
+
+    hearline_host: str = Field("127.0.0.1", description="address that the one port listens on")
+    hearline_port: int = Field(8080, ge=0, le=65535, description="the one port (0 = any free one)")
+    hearline_data_dir: Path = Field(
+        Path("~/.local/share/hearline"), description="models, embedded databases and secrets"
+    )
+    hearline_api_token: SecretStr | None = Field(None, description="bearer token with role admin, for automation")
+    hearline_secret: SecretStr | None = Field(
+        None, description="key material for stream tokens (else made and kept in the data directory)"
+    )
+    hearline_log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="least severe log line shown"
+    )
+    public_base_url: str | None = Field(None, description="https://... under which peers reach this server")
+
+    database_url: str | None = Field(None, description="PostgreSQL (embedded when unset)")
+    redis_url: str | None = Field(None, description="Redis or Valkey (embedded when unset)")
+
+    twilio_account_sid: str | None = Field(None, description="the Twilio account")
+    twilio_auth_token: SecretStr | None = Field(None, description="signs Twilio's webhooks and sockets")
+    twilio_mode: TwilioMode = Field(
+        "connect", description="connect: both ways through <Connect><Stream>; listen: <Start><Stream> beside <Dial>"
+    )
+    twilio_dial: str | None = Field(None, description="number or client:NAME that a listened-to call is dialled on to")
+
+    sip_host: str | None = Field(None, description="address of the SIP socket (off when unset)")
+    sip_port: int = Field(5060, ge=0, le=65535, description="port of the SIP socket")
+    rtp_ports: str = Field("10000-10999", pattern=r"^\d{1,5}-\d{1,5}$", description="UDP ports for media")
+    sip_trunks: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="networks that may send calls, comma separated"
+    )
+
+    asr_engine: AsrEngine = Field("auto", description="recogniser")
+    asr_model: str | None = Field(None, description="a size, a hub name or a folder")
+    asr_device: AsrDevice = Field("auto", description="where it runs")
+    asr_language: str = Field("auto", pattern=r"^(auto|[a-z]{2,3})$", description="ISO 639 code, or auto")
+    asr_threads: int = Field(1, ge=1, le=64, description="threads that one recognition uses")
+
+    llm_provider: LlmProvider = Field("none", description="language model for insights")
+    llm_base_url: str | None = Field(None, description="its OpenAI-compatible address (a preset for all but custom)")
+    llm_api_key: SecretStr | None = Field(None, description="its key")
+    llm_model: str | None = Field(None, description="its model's name")
+    llm_max_tokens: int = Field(1024, ge=64, le=32768, description="longest answer")
+    llm_context_chunks: int = Field(60, ge=1, le=2000, description="last segments sent word for word")
+    llm_analysis_interval: float = Field(10.0, ge=0.5, le=600, description="seconds between two analyses of a call")
+
+    @field_validator("hearline_data_dir")
+    @classmethod
+    def _expand(cls, path: Path) -> Path:
+        return path.expanduser().absolute()
+
+    @field_validator("public_base_url", "llm_base_url")
+    @classmethod
+    def _address(cls, url: str | None) -> str | None:
+        if not url:
+            return None
+        if not url.startswith(("https://", "http://")):
+            raise ValueError("must begin with https:// or http://")
+        return url.rstrip("/")
+
+    @field_validator(
+        "hearline_api_token",
+        "hearline_secret",
+        "twilio_auth_token",
+        "llm_api_key",
+        "database_url",
+        "redis_url",
+        "asr_model",
+        mode="before",
+    )
+    @classmethod
+    def _empty_is_unset(cls, value: Any) -> Any:
+        return None if value == "" else value
+
+    @field_validator("sip_trunks", mode="before")
+    @classmethod
+    def _networks(cls, value: Any) -> Any:
+        networks = tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+        for network in networks:
+            ipaddress.ip_network(network)
+        return networks
+
+    @property
+    def twilio_token(self) -> str | None:
+        return self.twilio_auth_token.get_secret_value() if self.twilio_auth_token else None
+
+
+def read_settings(**flags: Any) -> Settings:
+    """Return the settings; `flags` that are not None win. Raises SettingsError with one clear line."""
+    chosen = {name: value for name, value in flags.items() if value is not None}
+    try:
+        return Settings(**chosen)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = str(first["loc"][0]).upper() if first["loc"] else "settings"
+        raise SettingsError(f"{name}: {first['msg'].removeprefix('Value error, ')}") from None
+
+
+def described_settings(settings: Settings) -> list[tuple[str, str, str]]:
+    """Return (environment name, value with secrets masked, description) of every setting."""
+    rows = []
+    for name, field in type(settings).model_fields.items():
+        value = getattr(settings, name)
+        shown = "(unset)" if value is None else "********" if isinstance(value, SecretStr) else str(value)
+        if name in {"database_url", "redis_url"} and value:
+            shown = _without_password(value)
+        rows.append((name.upper(), shown, field.description or ""))
+    return rows
+
+
+def choices(kind: Any) -> tuple[str, ...]:
+    """Return the words of a Literal setting."""
+    return get_args(kind)
+
+
+def _without_password(url: str) -> str:
+    scheme, separator, rest = url.partition("://")
+    credentials, at, place = rest.rpartition("@")
+    if not at or ":" not in credentials:
+        return url
+    return f"{scheme}{separator}{credentials.split(':', 1)[0]}:********@{place}"
+
+
+def child_environment(**settings: str | None) -> dict[str, str]:
+    """Return this process's environment for a child, with settings put over it; None takes one out."""
+    environment = dict(os.environ)  # noqa: TID251  (this module is the one reader)
+    for name, value in settings.items():
+        environment.pop(name.upper(), None)
+        if value is not None:
+            environment[name.upper()] = value
+    return environment
+
+
+def metrics_dir() -> str | None:
+    """Return the directory in which the processes of one installation share their metrics, if they do."""
+    return os.environ.get("PROMETHEUS_MULTIPROC_DIR")  # noqa: TID251  (the same; the library's own variable)

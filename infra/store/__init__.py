@@ -1,0 +1,1 @@
+"""All SQL of Hearline lives in this package."""

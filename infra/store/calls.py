@@ -1,0 +1,230 @@
+"""Calls, their legs and tracks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+
+from infra.model import Call, Leg, Track
+
+UPSERT_CALL: Final = """
+INSERT INTO calls (id, tenant_id, external_id, door, title, from_number, to_number, gateway_id, started_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+ON CONFLICT (id) DO NOTHING
+"""
+REOPEN_CALL: Final = """
+UPDATE calls SET status = 'live', gateway_id = $2, end_reason = NULL, ended_at = NULL, duration_ms = NULL,
+    settled_at = NULL, updated_at = now()
+WHERE id = $1 AND (status <> 'live' OR gateway_id <> $2)
+"""
+UPSERT_LEG: Final = """
+INSERT INTO legs (id, tenant_id, call_id, role, name) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (id) DO NOTHING
+"""
+UPSERT_TRACK: Final = """
+INSERT INTO tracks (id, tenant_id, call_id, leg_id, role, label, speaker)
+VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (id) DO NOTHING
+"""
+CLOSE_LEG: Final = "UPDATE legs SET left_at = $2, left_reason = $3 WHERE id = $1 AND left_at IS NULL"
+CLOSE_TRACK: Final = "UPDATE tracks SET closed_at = now(), close_reason = $2 WHERE id = $1 AND closed_at IS NULL"
+END_CALL: Final = """
+UPDATE calls SET status = 'ended', end_reason = $2, ended_at = $3, duration_ms = $4, updated_at = now()
+WHERE id = $1 AND status = 'live' RETURNING id
+"""
+SETTLE_CALL: Final = "UPDATE calls SET settled_at = now(), updated_at = now() WHERE id = $1"
+LIVE_CALLS: Final = "SELECT id, tenant_id, gateway_id, started_at FROM calls WHERE status = 'live'"
+CALL_LAST_MS: Final = """
+SELECT greatest(
+    coalesce((SELECT max(end_ms) FROM meeting_transcripts WHERE call_id = $1), 0),
+    coalesce((SELECT max(end_ms) FROM gaps WHERE call_id = $1), 0),
+    coalesce((SELECT max(resume_ms) FROM tracks WHERE call_id = $1), 0))
+"""
+OPEN_TRACKS: Final = "SELECT count(*) FROM tracks WHERE call_id = $1 AND closed_at IS NULL"
+STARTED_AT: Final = "SELECT started_at FROM calls WHERE id = $1"
+CALL_STATE: Final = "SELECT status, settled_at FROM calls WHERE id = $1"
+
+_SUMMARY_COLUMNS: Final = """
+    c.id, c.external_id, c.door, c.title, c.status, c.end_reason, c.from_number, c.to_number,
+    c.started_at, c.ended_at, c.duration_ms, c.settled_at,
+    summary.body ->> 'text' AS summary,
+    intent.body AS intent,
+    sentiment.body AS sentiment,
+    complaint.body AS complaint,
+    (SELECT count(*) FROM meeting_transcripts t WHERE t.call_id = c.id) AS segment_count,
+    (SELECT count(*) FROM insights i WHERE i.call_id = c.id AND i.kind = 'action_item'
+        AND i.body ->> 'status' = 'open') AS open_action_items
+FROM calls c
+LEFT JOIN insights summary ON summary.call_id = c.id AND summary.kind = 'summary' AND summary.key = 'summary'
+LEFT JOIN insights intent ON intent.call_id = c.id AND intent.kind = 'intent' AND intent.key = 'intent'
+LEFT JOIN insights sentiment
+    ON sentiment.call_id = c.id AND sentiment.kind = 'sentiment' AND sentiment.key = 'sentiment'
+LEFT JOIN insights complaint
+    ON complaint.call_id = c.id AND complaint.kind = 'complaint' AND complaint.key = 'complaint'
+"""
+LIST_CALLS: Final = f"""
+SELECT {_SUMMARY_COLUMNS}
+WHERE c.tenant_id = $1
+  AND ($2::text IS NULL OR c.status = $2)
+  AND ($3::text IS NULL OR c.external_id = $3)
+  AND ($4::timestamptz IS NULL OR c.started_at >= $4)
+  AND ($5::timestamptz IS NULL OR c.started_at < $5)
+  AND ($6::text IS NULL OR c.from_number ILIKE $6 OR c.to_number ILIKE $6 OR c.title ILIKE $6
+       OR c.external_id ILIKE $6 OR summary.body ->> 'text' ILIKE $6
+       OR EXISTS (SELECT 1 FROM meeting_transcripts t WHERE t.call_id = c.id AND t.cleaned_text ILIKE $6))
+  AND ($7::boolean IS NULL OR (c.status = 'live', c.started_at, c.id) < ($7, $8::timestamptz, $9::uuid))
+ORDER BY (c.status = 'live') DESC, c.started_at DESC, c.id DESC
+LIMIT $10
+"""  # noqa: S608  (only our own column list is put in)
+GET_CALL: Final = f"SELECT {_SUMMARY_COLUMNS} WHERE c.tenant_id = $1 AND c.id = $2"
+FIND_CALL: Final = """
+SELECT id FROM calls WHERE tenant_id = $1 AND external_id = $2 ORDER BY started_at DESC LIMIT 1
+"""
+LEGS_OF_CALL: Final = """
+SELECT id, role, name, joined_at, left_at, left_reason FROM legs WHERE call_id = $1 ORDER BY joined_at, id
+"""
+TRACKS_OF_CALL: Final = """
+SELECT id, leg_id, role, label, speaker, closed_at IS NOT NULL AS closed, close_reason
+FROM tracks WHERE call_id = $1 ORDER BY speaker, opened_at
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class CallFilter:
+    """Which calls to list; None does not filter."""
+
+    status: str | None = None
+    external_id: str | None = None
+    started_from: datetime | None = None
+    started_to: datetime | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a list of calls goes on: behind this call."""
+
+    live: bool
+    started_at: datetime
+    id: UUID
+
+
+class CallStore:
+    """Reads and writes of calls; every write may be repeated."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def open(self, call: Call, gateway_id: str) -> None:
+        """Store a call as live; one that had ended is live again."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(UPSERT_CALL, *_call_row(call, gateway_id))
+            await connection.execute(REOPEN_CALL, call.id, gateway_id)
+
+    async def add_leg(self, call: Call, leg: Leg, gateway_id: str) -> None:
+        """Store a leg, and its call if that is not there yet."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(UPSERT_CALL, *_call_row(call, gateway_id))
+            await connection.execute(UPSERT_LEG, leg.id, call.tenant_id, call.id, leg.role, leg.name)
+
+    async def add_track(self, call: Call, leg: Leg, track: Track, speaker: str, gateway_id: str) -> None:
+        """Store a track, and its leg and call if they are not there yet."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(UPSERT_CALL, *_call_row(call, gateway_id))
+            await connection.execute(UPSERT_LEG, leg.id, call.tenant_id, call.id, leg.role, leg.name)
+            await connection.execute(
+                UPSERT_TRACK, track.id, call.tenant_id, call.id, leg.id, leg.role, track.label, speaker
+            )
+
+    async def close_leg(self, leg_id: UUID, at: datetime, reason: str) -> None:
+        """Store that a party left."""
+        await self._pool.execute(CLOSE_LEG, leg_id, at, reason)
+
+    async def close_track(self, track_id: UUID, reason: str) -> None:
+        """Store that a track's last segment is in."""
+        await self._pool.execute(CLOSE_TRACK, track_id, reason)
+
+    async def end(self, call_id: UUID, reason: str, at: datetime, duration_ms: int) -> bool:
+        """Store that a call ended; False when it had ended before."""
+        return await self._pool.fetchval(END_CALL, call_id, reason, at, duration_ms) is not None
+
+    async def settle(self, call_id: UUID) -> None:
+        """Store that a call's insights are final."""
+        await self._pool.execute(SETTLE_CALL, call_id)
+
+    async def live(self) -> list[asyncpg.Record]:
+        """Return (id, tenant_id, gateway_id, started_at) of every call that has not ended."""
+        return await self._pool.fetch(LIVE_CALLS)
+
+    async def last_ms(self, call_id: UUID) -> int:
+        """Return the latest moment on the call's clock that anything is known of."""
+        return int(await self._pool.fetchval(CALL_LAST_MS, call_id))
+
+    async def open_tracks(self, call_id: UUID) -> int:
+        """Return how many tracks of the call still have audio to recognise."""
+        return int(await self._pool.fetchval(OPEN_TRACKS, call_id))
+
+    async def started_at(self, call_id: UUID) -> datetime | None:
+        """Return when a call began, None when it is not known."""
+        found = await self._pool.fetchval(STARTED_AT, call_id)
+        return found if isinstance(found, datetime) else None
+
+    async def state(self, call_id: UUID) -> asyncpg.Record | None:
+        """Return (status, settled_at), None for an unknown call."""
+        return await self._pool.fetchrow(CALL_STATE, call_id)
+
+    async def page(
+        self, tenant_id: UUID, chosen: CallFilter, *, after: Position | None, limit: int
+    ) -> list[asyncpg.Record]:
+        """Return a page of call summaries, live ones first, then the newest."""
+        like = f"%{_escape_like(chosen.text)}%" if chosen.text else None
+        return await self._pool.fetch(
+            LIST_CALLS,
+            tenant_id,
+            chosen.status,
+            chosen.external_id,
+            chosen.started_from,
+            chosen.started_to,
+            like,
+            after.live if after else None,
+            after.started_at if after else None,
+            after.id if after else None,
+            limit,
+        )
+
+    async def get(self, tenant_id: UUID, call_id: UUID) -> asyncpg.Record | None:
+        """Return a call's summary, None when this tenant has no such call."""
+        return await self._pool.fetchrow(GET_CALL, tenant_id, call_id)
+
+    async def find(self, tenant_id: UUID, external_id: str) -> UUID | None:
+        """Return the newest call with that external id."""
+        found = await self._pool.fetchval(FIND_CALL, tenant_id, external_id)
+        return found if isinstance(found, UUID) else None
+
+    async def legs(self, call_id: UUID) -> list[asyncpg.Record]:
+        """Return the legs of a call in the order of joining."""
+        return await self._pool.fetch(LEGS_OF_CALL, call_id)
+
+    async def tracks(self, call_id: UUID) -> list[asyncpg.Record]:
+        """Return the tracks of a call in the order of their speakers."""
+        return await self._pool.fetch(TRACKS_OF_CALL, call_id)
+
+
+def _call_row(call: Call, gateway_id: str) -> tuple[Any, ...]:
+    return (
+        call.id,
+        call.tenant_id,
+        call.external_id,
+        call.door,
+        call.title,
+        call.from_number,
+        call.to_number,
+        gateway_id,
+        call.started_at,
+    )
+
+
+def _escape_like(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
