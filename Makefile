@@ -12,7 +12,8 @@ $(eval $(BENCH):;@:)
 endif
 
 .NOTPARALLEL:
-.PHONY: help setup run demo test lint check bench format lock clean $(BENCH)
+.PHONY: help setup run demo test check bench format lock clean $(BENCH)
+.PHONY: lint lint-format lint-code lint-types lint-imports lint-web
 
 help:
 	@echo 'make setup    the environment, locked dependencies, the front end, the models'
@@ -36,11 +37,21 @@ run demo: setup
 test: setup
 	@$(BIN)/python -m pytest $(ARGS)
 
-lint: setup
+lint: lint-format lint-code lint-types lint-imports lint-web
+
+lint-format: setup
 	$(BIN)/ruff format --check
+
+lint-code: setup
 	$(BIN)/ruff check
+
+lint-types: setup
 	$(BIN)/mypy --strict
+
+lint-imports: setup
 	$(BIN)/lint-imports --no-logo
+
+lint-web: setup
 	$(PYTHON) -I infra/setup.py npm run check
 
 check: lint test

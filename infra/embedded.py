@@ -27,11 +27,17 @@ from urllib.parse import quote
 
 import asyncpg
 import redis.asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from infra import embedded_child
+from infra.telemetry import logger
+
+log = logger(__name__)
 
 _POLL_S: Final = 0.02
+_KEEP_S: Final = 0.5
 _SOCKET_DIR_MAX_BYTES: Final = 80
 """The kernel takes 108 bytes (macOS: 104) for a socket's path, the file's name included."""
 
@@ -54,25 +60,42 @@ async def embedded_services(
 ) -> AsyncIterator[Services]:
     """Run the servers on the data below `state_dir` (made if missing) for as long as the context lasts.
 
-    `fast` trades durability for speed: for tests. Call it from the main thread: the servers die with the thread that
-    started them. Raises EmbeddedError, at once if another process holds `state_dir`.
+    A server that falls is started again, on the same data and at the same address. `fast` trades durability for
+    speed: for tests. Call it from the main thread: the servers die with the thread that started them. Raises
+    EmbeddedError, at once if another process holds `state_dir`.
     """
     state_dir = state_dir.expanduser().absolute()
     _make_directory(state_dir)
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(_sole_owner(state_dir))
-        database_url = redis_url = ""
+        servers: list[_Server] = []
         if postgres:
-            database_url = await _started(stack, EmbeddedPostgres(state_dir / "postgres", fast=fast))
+            servers.append(EmbeddedPostgres(state_dir / "postgres", fast=fast))
         if redis:
-            redis_url = await _started(stack, EmbeddedRedis(state_dir / "redis", fast=fast))
-        yield Services(database_url, redis_url)
+            servers.append(EmbeddedRedis(state_dir / "redis", fast=fast))
+        for server in servers:
+            await server.start()
+            stack.push_async_callback(server.stop)
+        urls = {server.name: server.url for server in servers}
+        async with asyncio.TaskGroup() as tasks:
+            keepers = [tasks.create_task(_keep(server)) for server in servers]
+            try:
+                yield Services(urls.get(EmbeddedPostgres.name, ""), urls.get(EmbeddedRedis.name, ""))
+            finally:
+                for keeper in keepers:
+                    keeper.cancel()
 
 
-async def _started(stack: contextlib.AsyncExitStack, server: "_Server") -> str:
-    await server.start()
-    stack.push_async_callback(server.stop)
-    return server.url
+async def _keep(server: "_Server") -> None:
+    """Start a server again whenever it has fallen."""
+    while True:
+        await asyncio.sleep(_KEEP_S)
+        if server.pid is None:
+            log.error("embedded server fell, starting it again", server=server.name)
+            try:
+                await server.start()
+            except EmbeddedError as error:
+                log.error("embedded server does not start", server=server.name, error=str(error))
 
 
 class _Server(abc.ABC):
@@ -297,7 +320,7 @@ class EmbeddedRedis(_Server):
         return [str(binary), *(word for name, value in options.items() for word in (f"--{name}", value))]
 
     async def _answers(self) -> bool:
-        client = redis.asyncio.Redis(unix_socket_path=str(self._socket), socket_timeout=5)
+        client = redis.asyncio.Redis(unix_socket_path=str(self._socket), socket_timeout=5, retry=Retry(NoBackoff(), 0))
         try:
             return bool(await client.ping())
         except (OSError, RedisError):

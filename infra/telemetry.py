@@ -47,7 +47,7 @@ def configure_logging(level: str = "info") -> None:
 
 def logger(name: str) -> structlog.stdlib.BoundLogger:
     """Return the logger of a module."""
-    return structlog.stdlib.get_logger(name)  # type: ignore[no-any-return]
+    return structlog.stdlib.get_logger(name)
 
 
 def metrics_text(shared_dir: str | None) -> bytes:
@@ -55,5 +55,5 @@ def metrics_text(shared_dir: str | None) -> bytes:
     if shared_dir is None:
         return generate_latest(_REGISTRY)
     registry = CollectorRegistry()
-    multiprocess.MultiProcessCollector(registry, path=shared_dir)
+    multiprocess.MultiProcessCollector(registry, path=shared_dir)  # type: ignore[no-untyped-call]
     return generate_latest(registry)

@@ -82,6 +82,7 @@ GET_CALL: Final = f"SELECT {_SUMMARY_COLUMNS} WHERE c.tenant_id = $1 AND c.id = 
 FIND_CALL: Final = """
 SELECT id FROM calls WHERE tenant_id = $1 AND external_id = $2 ORDER BY started_at DESC LIMIT 1
 """
+TENANT_OF_CALL: Final = "SELECT tenant_id FROM calls WHERE id = $1"
 LEGS_OF_CALL: Final = """
 SELECT id, role, name, joined_at, left_at, left_reason FROM legs WHERE call_id = $1 ORDER BY joined_at, id
 """
@@ -122,6 +123,10 @@ class CallStore:
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(UPSERT_CALL, *_call_row(call, gateway_id))
             await connection.execute(REOPEN_CALL, call.id, gateway_id)
+
+    async def add(self, call: Call, gateway_id: str) -> None:
+        """Store a call if it is not there yet."""
+        await self._pool.execute(UPSERT_CALL, *_call_row(call, gateway_id))
 
     async def add_leg(self, call: Call, leg: Leg, gateway_id: str) -> None:
         """Store a leg, and its call if that is not there yet."""
@@ -201,6 +206,11 @@ class CallStore:
     async def find(self, tenant_id: UUID, external_id: str) -> UUID | None:
         """Return the newest call with that external id."""
         found = await self._pool.fetchval(FIND_CALL, tenant_id, external_id)
+        return found if isinstance(found, UUID) else None
+
+    async def tenant(self, call_id: UUID) -> UUID | None:
+        """Return whose call this is, None for an unknown one."""
+        found = await self._pool.fetchval(TENANT_OF_CALL, call_id)
         return found if isinstance(found, UUID) else None
 
     async def legs(self, call_id: UUID) -> list[asyncpg.Record]:

@@ -1,0 +1,77 @@
+"""What every command shares: settings, one-line errors, signals."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Coroutine, Iterator
+from typing import Any, NoReturn, TypeVar
+
+import typer
+
+from infra.settings import Settings, SettingsError, read_settings
+from infra.supervisor import EXIT_UNUSABLE, end_with_parent
+from infra.telemetry import configure_logging
+
+_T = TypeVar("_T")
+
+
+class UnusableError(RuntimeError):
+    """This cannot work as things are; the message is one clear line."""
+
+
+def settings_for(parent: int | None, **flags: Any) -> Settings:
+    if parent is not None:
+        end_with_parent(parent)
+    try:
+        settings = read_settings(**flags)
+    except SettingsError as error:
+        fail(str(error))
+    configure_logging(settings.hearline_log_level)
+    return settings
+
+
+def carry_out(work: Coroutine[Any, Any, _T]) -> _T:
+    """Run until done; anything known to be in the way becomes one line and an exit code."""
+    try:
+        return asyncio.run(work)
+    except UnusableError as error:
+        fail(str(error))
+    except BaseExceptionGroup as errors:
+        known, rest = errors.split(UnusableError)
+        if rest is not None or known is None:
+            raise
+        fail(str(next(_leaves(known))))
+
+
+def _leaves(errors: BaseExceptionGroup[Any]) -> Iterator[BaseException]:
+    for error in errors.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
+
+
+def say(line: str) -> None:
+    typer.echo(line, err=True)
+
+
+def fail(message: str) -> NoReturn:
+    typer.echo(f"hearline: {message}", err=True)
+    raise typer.Exit(EXIT_UNUSABLE)
+
+
+async def stop_signal() -> None:
+    """Return at the first SIGINT or SIGTERM."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    await stop.wait()
+
+
+async def until_stopped(work: Coroutine[Any, Any, None]) -> None:
+    """Run until SIGINT or SIGTERM, then cancel the work and let it give its leases back."""
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(work)
+        await stop_signal()
+        running.cancel()

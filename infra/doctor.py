@@ -1,0 +1,105 @@
+"""What is in order on this machine and what is not, in words that say what to do."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sys
+from dataclasses import dataclass
+
+import asyncpg
+
+from infra.bus.streams import BusError, open_redis
+from infra.settings import Settings
+from infra.store.database import StoreAway, shipped_migrations
+
+FREE_DISK_BYTES = 1024**3
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing looked at. `ok` is None where it is a choice, not a fault."""
+
+    name: str
+    ok: bool | None
+    detail: str
+
+
+def check_machine(settings: Settings) -> list[Check]:
+    """Look at Python, the data directory and the port."""
+    version = ".".join(map(str, sys.version_info[:3]))
+    checks = [Check("python", sys.version_info >= (3, 11), version)]
+    data_dir = settings.hearline_data_dir
+    nearest = next(path for path in (data_dir, *data_dir.parents) if path.exists())
+    writable = os.access(nearest, os.W_OK)
+    checks.append(Check("data directory", writable, f"{data_dir}" if writable else f"{nearest} is not writable"))
+    free = shutil.disk_usage(nearest).free
+    checks.append(Check("disk", free > FREE_DISK_BYTES, f"{free / 1024**3:.1f} GiB free"))
+    checks.append(check_port(settings))
+    return checks
+
+
+def check_port(settings: Settings) -> Check:
+    """Look whether the port can be listened on."""
+    place = f"{settings.hearline_host}:{settings.hearline_port}"
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            settings.hearline_host, settings.hearline_port, type=socket.SOCK_STREAM
+        )[0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        return Check("port", False, f"{place} cannot be listened on ({error.strerror}): set HEARLINE_PORT")
+    return Check("port", True, f"{place} is free")
+
+
+async def check_database(database_url: str) -> Check:
+    """Look whether PostgreSQL answers and has all migrations."""
+    try:
+        connection = await asyncpg.connect(database_url, timeout=5)
+    except (*StoreAway, asyncpg.PostgresError, ValueError) as error:
+        return Check("postgresql", False, f"refuses: {_first_line(error)}")
+    try:
+        version = await connection.fetchval("SHOW server_version")
+        known = await connection.fetchval("SELECT to_regclass('schema_migrations')")
+        applied = await connection.fetchval("SELECT count(*) FROM schema_migrations") if known else 0
+    finally:
+        await connection.close()
+    missing = len(shipped_migrations()) - applied
+    note = "up to date" if missing <= 0 else f"{missing} migrations to apply: run `hearline migrate`"
+    return Check("postgresql", missing <= 0, f"{version.split()[0]}, {note}")
+
+
+async def check_redis(redis_url: str) -> Check:
+    """Look whether Redis answers and keeps what it is given."""
+    try:
+        client = open_redis(redis_url, timeout_s=3)
+        try:
+            version = (await client.info("server"))["redis_version"]
+            append_only = (await client.info("persistence"))["aof_enabled"]
+        finally:
+            await client.aclose()
+    except (*BusError, ValueError) as error:
+        return Check("redis", False, f"refuses: {_first_line(error)}")
+    if not append_only:
+        return Check("redis", False, f"{version}, but a crash would lose audio: set `appendonly yes`")
+    return Check("redis", True, f"{version}, append-only file on")
+
+
+def check_twilio(settings: Settings) -> list[Check]:
+    """Look whether Twilio could reach and would be believed."""
+    if settings.twilio_token is None:
+        return [Check("twilio", None, "TWILIO_AUTH_TOKEN is not set: only `hearline call` can call in")]
+    url = settings.public_base_url
+    if url is None:
+        return [Check("twilio", False, "PUBLIC_BASE_URL is not set: Twilio's signatures cover it")]
+    if not url.startswith("https://"):
+        return [Check("twilio", False, f"{url}: Twilio streams to wss:// only, so this must be https://")]
+    return [Check("twilio", True, f"number -> {url}/twilio/voice")]
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__

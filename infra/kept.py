@@ -1,0 +1,34 @@
+"""Secrets that an installation makes for itself and keeps in its data directory."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from infra.settings import Settings
+
+
+def kept_secret(data_dir: Path, name: str) -> str:
+    """Return the secret of that name: made at the first call, the same ever after, readable by its owner only."""
+    path = data_dir / "secrets" / name
+    path.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
+    try:
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    except FileExistsError:
+        return path.read_text(encoding="ascii").strip()
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(secrets.token_hex(32))
+    return path.read_text(encoding="ascii")
+
+
+def stream_secret(settings: Settings) -> str:
+    """Return the key material of stream tokens."""
+    if settings.hearline_secret is not None:
+        return settings.hearline_secret.get_secret_value()
+    return kept_secret(settings.hearline_data_dir, "stream")
+
+
+def twilio_token(settings: Settings) -> str:
+    """Return the token that signs Twilio's requests: the account's, or one of our own for `hearline call`."""
+    return settings.twilio_token or kept_secret(settings.hearline_data_dir, "twilio")

