@@ -1,0 +1,238 @@
+"""The calls that this gateway has on the line: what the transports call, told to Redis and PostgreSQL in order."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+from prometheus_client import Counter, Gauge
+
+from infra.bus.codec import CallWork, TrackWork
+from infra.bus.presence import RENEW_S, Presence
+from infra.bus.streams import BusError, EventStreams
+from infra.bus.work import WorkQueue
+from infra.model import Call, Event, EventType, Leg, Role, Track, stable_id, utc_now
+from infra.store.calls import CallStore
+from infra.store.database import StoreAway
+from infra.telemetry import logger
+from media_gateway.outbox import Outbox
+from media_gateway.ports import CallRefused, TrackSink
+from media_gateway.tap import Tap
+
+log = logger(__name__)
+
+_LIVE: Final = Gauge("hearline_live_calls", "Calls on the line", multiprocess_mode="livesum")
+_ANSWERED: Final = Counter("hearline_calls_total", "Calls answered, by door", ["door"])
+_KNOWN_BEFORE_S: Final = 0.5
+"""How long answering a call may wait for PostgreSQL to say whether the call began earlier."""
+
+
+class Registry:
+    """Answers calls and keeps the list of the live ones."""
+
+    def __init__(
+        self,
+        *,
+        tap: Tap,
+        events: EventStreams,
+        asr_work: WorkQueue,
+        insight_work: WorkQueue,
+        presence: Presence,
+        store: CallStore,
+    ) -> None:
+        self.gateway_id = uuid4().hex
+        self.draining = False
+        self.tap = tap
+        self.asr_work = asr_work
+        self.insight_work = insight_work
+        self.store = store
+        self.to_bus = Outbox("bus", BusError)
+        self.to_store = Outbox("store", StoreAway)
+        self._events = events
+        self._presence = presence
+        self._calls: dict[UUID, LiveCall] = {}
+
+    @property
+    def live_count(self) -> int:
+        """Return how many calls are on the line."""
+        return len(self._calls)
+
+    async def answer(self, call: Call) -> LiveCall:
+        """Answer a call, or return it when it is live here already. Raises CallRefused."""
+        if (live := self._calls.get(call.id)) is not None:
+            return live
+        if self.draining:
+            raise CallRefused("the server is about to stop")
+        if not (self.to_bus.has_room and self.to_store.has_room):
+            raise CallRefused("Redis or PostgreSQL has been away for too long")
+        started_at = await self._began_before(call.id)
+        if (live := self._calls.get(call.id)) is not None:  # another leg was quicker
+            return live
+        live = LiveCall(self, dataclasses.replace(call, started_at=started_at) if started_at else call)
+        self._calls[call.id] = live
+        _LIVE.set(len(self._calls))
+        _ANSWERED.labels(call.door).inc()
+        live.begin()
+        return live
+
+    async def _began_before(self, call_id: UUID) -> datetime | None:
+        """A call that comes back, after a crash say, goes on by its first clock."""
+        try:
+            async with asyncio.timeout(_KNOWN_BEFORE_S):
+                return await self.store.started_at(call_id)
+        except StoreAway:
+            return None
+
+    def forget(self, call_id: UUID) -> None:
+        """Take an ended call off the list."""
+        self._calls.pop(call_id, None)
+        _LIVE.set(len(self._calls))
+
+    def publish(self, call: Call, kind: EventType, data: dict[str, Any], key: str) -> None:
+        """Queue an event of a call."""
+        event = Event(kind, call.id, data, key=key)
+        self.to_bus.put(kind, lambda: self._events.publish(call.tenant_id, event))
+
+    def end_all(self, reason: str) -> None:
+        """End every call that is still on the line."""
+        for live in list(self._calls.values()):
+            live.hang_up(reason)
+
+    async def run(self) -> None:
+        """Tell what happens, show that this gateway lives, and end the calls of gateways that died."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.tap.run())
+            tasks.create_task(self.to_bus.run())
+            tasks.create_task(self.to_store.run())
+            tasks.create_task(self._live_on())
+
+    async def drained(self, timeout_s: float) -> bool:
+        """Wait until everything is told; False when that takes longer than `timeout_s`."""
+        results = await asyncio.gather(
+            self.tap.drained(timeout_s), self.to_bus.drained(timeout_s), self.to_store.drained(timeout_s)
+        )
+        return all(results)
+
+    async def _live_on(self) -> None:
+        announce_again = False
+        while True:
+            try:
+                await self._presence.gateway(self.gateway_id)
+                if announce_again:
+                    for live in list(self._calls.values()):
+                        live.announce()
+                announce_again = False
+                await self._end_orphans()
+            except BusError as error:
+                # A Redis that comes back empty has forgotten who waits to be recognised.
+                announce_again = True
+                log.warning("no sign of life could be given", error=type(error).__name__)
+            except StoreAway as error:
+                log.warning("orphaned calls could not be looked for", error=type(error).__name__)
+            await asyncio.sleep(RENEW_S)
+
+    async def _end_orphans(self) -> None:
+        """End calls whose gateway fell silent: their media is gone for good."""
+        for row in await self.store.live():
+            if row["id"] in self._calls or await self._presence.gateway_lives(row["gateway_id"]):
+                continue
+            duration_ms = await self.store.last_ms(row["id"])
+            if await self.store.end(row["id"], "gateway lost", utc_now(), duration_ms):
+                event = Event(
+                    "call.ended",
+                    row["id"],
+                    {"reason": "gateway lost", "duration_ms": duration_ms},
+                    key=f"lost:{row['gateway_id']}",
+                )
+                await self._events.publish(row["tenant_id"], event)
+                log.warning("call ended for its lost gateway", call_id=str(row["id"]))
+
+
+class LiveCall:
+    """A call on the line, as a transport sees it (media_gateway.ports.CallHandle)."""
+
+    def __init__(self, registry: Registry, call: Call) -> None:
+        self.call = call
+        self._registry = registry
+        self._epoch = uuid4().hex[:12]
+        self._zero_s = time.monotonic() - max(0.0, (utc_now() - call.started_at).total_seconds())
+        self._announced: list[TrackWork] = []
+        self._ended = False
+
+    def begin(self) -> None:
+        """Tell that the call is live."""
+        call, registry = self.call, self._registry
+        registry.to_store.put("open call", lambda: registry.store.open(call, registry.gateway_id))
+        data = {
+            "external_id": call.external_id,
+            "door": call.door,
+            "title": call.title,
+            "from_number": call.from_number,
+            "to_number": call.to_number,
+            "started_at": call.started_at,
+        }
+        registry.publish(call, "call.started", data, f"started:{self._epoch}")
+        self._announce_call()
+
+    def clock_ms(self) -> int:
+        """Return milliseconds since the call's first leg was answered."""
+        return int((time.monotonic() - self._zero_s) * 1000)
+
+    def join(self, role: Role, name: str | None) -> Leg:
+        """Add a party to the call."""
+        call, registry = self.call, self._registry
+        leg = Leg(uuid4(), call.id, role, name)
+        registry.to_store.put("add leg", lambda: registry.store.add_leg(call, leg, registry.gateway_id))
+        registry.publish(call, "leg.joined", {"leg_id": leg.id, "role": role, "name": name}, f"joined:{leg.id}")
+        return leg
+
+    def open_track(self, leg: Leg, label: str) -> tuple[Track, TrackSink]:
+        """Open one direction of a party's audio and look for somebody to recognise it."""
+        call, registry = self.call, self._registry
+        number = len(self._announced)
+        track = Track(stable_id("track", leg.id, label, number), leg.id, call.id, label)
+        work = TrackWork(call, leg, track, f"SPEAKER_{number:02d}", registry.gateway_id)
+        self._announced.append(work)
+        registry.to_store.put(
+            "add track", lambda: registry.store.add_track(call, leg, track, work.speaker, registry.gateway_id)
+        )
+        data = {"track_id": track.id, "leg_id": leg.id, "role": leg.role, "label": label, "speaker": work.speaker}
+        registry.publish(call, "track.opened", data, f"opened:{track.id}")
+        registry.to_bus.put("announce track", lambda: registry.asr_work.announce(work))
+        return track, registry.tap.sink(track.id)
+
+    def leave(self, leg: Leg, reason: str) -> None:
+        """Take a party out of the call."""
+        registry, at = self._registry, utc_now()
+        registry.to_store.put("close leg", lambda: registry.store.close_leg(leg.id, at, reason))
+        registry.publish(self.call, "leg.left", {"leg_id": leg.id, "reason": reason}, f"left:{leg.id}")
+
+    def hang_up(self, reason: str) -> None:
+        """End the call; a second time does nothing."""
+        if self._ended:
+            return
+        self._ended = True
+        call, registry, at, duration_ms = self.call, self._registry, utc_now(), self.clock_ms()
+        registry.forget(call.id)
+        registry.to_store.put("end call", lambda: registry.store.end(call.id, reason, at, duration_ms))
+        data = {"reason": reason, "duration_ms": duration_ms}
+        registry.publish(call, "call.ended", data, f"ended:{self._epoch}")
+
+    def note(self, what: str, data: dict[str, object]) -> None:
+        """Log that something happened beside the audio; what a caller keyed in is not written down."""
+        log.info("call note", call_id=str(self.call.id), what=what)
+
+    def announce(self) -> None:
+        """Announce the call and its tracks again: whoever knows them takes no notice."""
+        self._announce_call()
+        for work in self._announced:
+            self._registry.to_bus.put("announce track", lambda work=work: self._registry.asr_work.announce(work))  # type: ignore[misc]
+
+    def _announce_call(self) -> None:
+        registry = self._registry
+        work = CallWork(self.call, registry.gateway_id)
+        registry.to_bus.put("announce call", lambda: registry.insight_work.announce(work))

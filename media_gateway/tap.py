@@ -1,0 +1,127 @@
+"""Track -> Redis: a bounded spool that the socket readers fill and one writer empties."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections import deque
+from typing import Final
+from uuid import UUID
+
+from prometheus_client import Counter, Gauge
+
+from infra.bus.streams import AudioStreams, BusError
+from infra.model import AudioChunk, Hole
+from infra.telemetry import logger
+
+log = logger(__name__)
+
+_SPOOLED: Final = Gauge("hearline_spool_bytes", "Audio that waits for Redis", multiprocess_mode="livesum")
+_DROPPED: Final = Counter(
+    "hearline_spool_dropped_chunks_total", "Chunks dropped, and marked, because the spool was full"
+)
+_BATCH: Final = 128
+_ENTRY_BYTES: Final = 400
+"""What a chunk costs beside its samples."""
+
+
+class Tap:
+    """Holds audio while Redis is away: 128 MiB are half an hour of a two-party call, or 20 s of a hundred.
+
+    When the spool is full the oldest chunk goes; the track's next chunk names the hole. Closing chunks stay.
+    """
+
+    def __init__(self, streams: AudioStreams, *, max_bytes: int = 128 * 1024 * 1024) -> None:
+        self._streams = streams
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._spool: deque[tuple[UUID, AudioChunk]] = deque()
+        self._dropped_from_ms: dict[UUID, int] = {}
+        self._writing = False
+        self._wake = asyncio.Event()
+
+    def sink(self, track_id: UUID) -> TapSink:
+        """Return where a track's chunks go."""
+        return TapSink(self, track_id)
+
+    def put(self, track_id: UUID, chunk: AudioChunk) -> None:
+        """Spool a chunk. Never blocks."""
+        self._spool.append((track_id, chunk))
+        self._bytes += _cost(chunk)
+        while self._bytes > self._max_bytes and self._drop_oldest():
+            pass
+        self._wake.set()
+
+    def _drop_oldest(self) -> bool:
+        for _ in range(len(self._spool)):
+            track_id, chunk = self._spool.popleft()
+            if not chunk.last:
+                self._bytes -= _cost(chunk)
+                self._dropped_from_ms.setdefault(track_id, chunk.start_ms)
+                _DROPPED.inc()
+                return True
+            self._spool.append((track_id, chunk))
+        return False
+
+    async def run(self) -> None:
+        """Write for ever, everything that is there in one round trip."""
+        pause_s = 0.05
+        while True:
+            if not self._spool:
+                self._wake.clear()
+                await self._wake.wait()
+            self._writing = True
+            batch = self._next_batch()
+            try:
+                await self._streams.append(batch)
+            except BusError as error:
+                self._put_back(batch)
+                log.warning("audio waits for redis", error=type(error).__name__, spooled_bytes=self._bytes)
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, 1.0)
+                continue
+            finally:
+                self._writing = False
+                _SPOOLED.set(self._bytes)
+            pause_s = 0.05
+
+    def _next_batch(self) -> list[tuple[UUID, AudioChunk]]:
+        batch: list[tuple[UUID, AudioChunk]] = []
+        while self._spool and len(batch) < _BATCH:
+            track_id, chunk = self._spool.popleft()
+            self._bytes -= _cost(chunk)
+            dropped_from_ms = self._dropped_from_ms.pop(track_id, None)
+            if dropped_from_ms is not None:
+                hole = Hole(dropped_from_ms, chunk.start_ms, "spool-full")
+                chunk = dataclasses.replace(chunk, holes=(hole, *chunk.holes))
+            batch.append((track_id, chunk))
+        return batch
+
+    def _put_back(self, batch: list[tuple[UUID, AudioChunk]]) -> None:
+        self._spool.extendleft(reversed(batch))
+        self._bytes += sum(_cost(chunk) for _, chunk in batch)
+
+    async def drained(self, timeout_s: float) -> bool:
+        """Wait until everything is written; False when that takes longer than `timeout_s`."""
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        while self._spool or self._writing:
+            if asyncio.get_running_loop().time() > deadline:
+                return False
+            await asyncio.sleep(0.02)
+        return True
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TapSink:
+    """One track's way into the tap."""
+
+    tap: Tap
+    track_id: UUID
+
+    def put(self, chunk: AudioChunk) -> None:
+        """Take the track's next chunk."""
+        self.tap.put(self.track_id, chunk)
+
+
+def _cost(chunk: AudioChunk) -> int:
+    return len(chunk.pcm) + _ENTRY_BYTES

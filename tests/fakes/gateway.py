@@ -1,0 +1,92 @@
+"""Doubles at the gateway's border: a registry, a call and sinks that only remember."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from uuid import UUID, uuid4
+
+from infra.model import AudioChunk, Call, Leg, Role, Track
+from media_gateway.ports import CallRefused
+
+
+@dataclass
+class ListSink:
+    """Remembers chunks."""
+
+    chunks: list[AudioChunk] = field(default_factory=list)
+
+    def put(self, chunk: AudioChunk) -> None:
+        self.chunks.append(chunk)
+
+    @property
+    def pcm(self) -> bytes:
+        return b"".join(chunk.pcm for chunk in self.chunks)
+
+
+class FakeCall:
+    """Remembers what a transport told it, in order."""
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        self.log: list[tuple[str, object]] = []
+        self.sinks: dict[str, ListSink] = {}
+        self.tracks: list[Track] = []
+        self.began_s = time.monotonic()
+        self.ended: str | None = None
+
+    def clock_ms(self) -> int:
+        return int((time.monotonic() - self.began_s) * 1000)
+
+    def join(self, role: Role, name: str | None) -> Leg:
+        self.log.append(("join", role))
+        return Leg(uuid4(), self.call.id, role, name)
+
+    def open_track(self, leg: Leg, label: str) -> tuple[Track, ListSink]:
+        self.log.append(("open", label))
+        track = Track(uuid4(), leg.id, self.call.id, label)
+        self.tracks.append(track)
+        return track, self.sinks.setdefault(leg.role, ListSink())
+
+    def leave(self, leg: Leg, reason: str) -> None:
+        self.log.append(("leave", leg.role))
+
+    def hang_up(self, reason: str) -> None:
+        self.log.append(("hang-up", reason))
+        self.ended = reason
+
+    def note(self, what: str, data: dict[str, object]) -> None:
+        self.log.append((what, data))
+
+
+class FakeRegistry:
+    """Answers every call, or none."""
+
+    def __init__(self) -> None:
+        self.calls: dict[UUID, FakeCall] = {}
+        self.refuses: str | None = None
+
+    async def answer(self, call: Call) -> FakeCall:
+        if self.refuses:
+            raise CallRefused(self.refuses)
+        return self.calls.setdefault(call.id, FakeCall(call))
+
+    @property
+    def only(self) -> FakeCall:
+        (call,) = self.calls.values()
+        return call
+
+
+class CountingMeter:
+    """Counts as the metrics do."""
+
+    def __init__(self) -> None:
+        self.refusals: Counter[str] = Counter()
+        self.outcomes: Counter[str] = Counter()
+
+    def refused(self, door: str, reason: str) -> None:
+        self.refusals[reason] += 1
+
+    def frames(self, door: str, outcome: str, count: int) -> None:
+        self.outcomes[outcome] += count
