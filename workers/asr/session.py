@@ -1,0 +1,398 @@
+"""One track from its first chunk to its last final segment."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeVar
+
+from prometheus_client import Counter, Histogram
+
+from infra.bus.codec import TrackWork
+from infra.bus.presence import Presence
+from infra.bus.streams import AudioStreams, BusError, EventStreams
+from infra.model import AudioChunk, Event, EventType, Hole, TranscriptSegment, Word, segment_id
+from infra.store.calls import CallStore
+from infra.store.database import StoreAway
+from infra.store.transcripts import TranscriptStore, segment_to_json
+from infra.telemetry import logger
+from workers.asr.engines import Recognition
+from workers.asr.scheduler import BusyError, Scheduler
+from workers.asr.segmenter import Action, Decode, Drop, Policy, Segmenter
+from workers.asr.vad import SpeechDetector
+from workers.owner import Holding
+
+log = logger(__name__)
+
+_LATENCY: Final = Histogram(
+    "hearline_final_latency_seconds",
+    "From the last spoken word to its final segment",
+    buckets=(0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2, 3, 5, 10, 30, 60),
+)
+_FINALS: Final = Counter("hearline_finals_total", "Final segments stored")
+_GAPS: Final = Counter("hearline_gaps_total", "Gaps in tracks, by cause", ["cause"])
+
+READ_BLOCK_MS: Final = 400
+SILENT_S: Final = 8.0
+"""After so long without a chunk a track's gateway is asked for."""
+ADVANCE_MS: Final = 5000
+"""How much wordless audio may pile up in Redis before it is trimmed."""
+LAG_MS: Final = 2000
+PENDING_FINALS: Final = 16
+_T = TypeVar("_T")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Tools:
+    """What all sessions of a worker share."""
+
+    audio: AudioStreams
+    events: EventStreams
+    presence: Presence
+    calls: CallStore
+    transcripts: TranscriptStore
+    scheduler: Scheduler
+    language: str
+
+
+@dataclasses.dataclass(slots=True)
+class _Arrival:
+    """When a chunk's stretch of the call reached the gateway."""
+
+    seq: int
+    start_ms: int
+    end_ms: int
+    received_at_ms: int
+
+
+class TrackSession:
+    """Reads a track's audio in order, has it recognised, stores the finals, tells the screens.
+
+    Reading and recognising run side by side; finals are stored strictly in order. All that a later owner needs is in
+    the database (infra.store.transcripts.Progress) and in the part of the audio stream that is not yet trimmed.
+    """
+
+    def __init__(self, work: TrackWork, holding: Holding, tools: Tools) -> None:
+        self._work = work
+        self._holding = holding
+        self._tools = tools
+        self._arrivals: deque[_Arrival] = deque()
+        self._finals: asyncio.Queue[Decode | None] = asyncio.Queue(PENDING_FINALS)
+        self._speculation: dict[tuple[int, int], asyncio.Task[Recognition | None]] = {}
+        self._partial: asyncio.Task[None] | None = None
+        self._newest_seq = -1
+        self._next_seq = 0
+        self._resume_chunk = 0
+        self._done_before_seq = 0
+        self._unstored = 0
+        self._end_ms: int | None = None
+        self._lag_ms = 0
+        self._lag_told_s = 0.0
+        self._shown: dict[int, TranscriptSegment] = {}
+
+    async def run(self) -> None:
+        """Work until the track has ended and its last segment is stored. Raises NotOwnerError."""
+        work, tools = self._work, self._tools
+        await self._until_stored(
+            lambda: tools.calls.add_track(work.call, work.leg, work.track, work.speaker, work.gateway_id)
+        )
+        progress = await self._until_stored(lambda: tools.transcripts.progress(work.track.id))
+        if progress.closed:
+            await tools.audio.forget(work.track.id)
+            return
+        self._next_seq, self._resume_chunk = progress.next_seq, progress.resume_chunk
+        self._done_before_seq = progress.next_seq
+        await self._tell_again()
+        segmenter = Segmenter(
+            SpeechDetector(),
+            Policy(longest_ms=tools.scheduler.engine.longest_ms),
+            next_seq=progress.next_seq,
+            resume_ms=progress.resume_ms,
+        )
+        if progress.resume_chunk:
+            self._end_ms = progress.resume_ms
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._store_finals())
+            reason = await self._listen(segmenter, tasks)
+            await self._finals.put(None)
+        await self._close(reason)
+
+    async def bury(self, reason: str) -> None:
+        """Close a track that no worker can get through: what is missing is marked."""
+        work = self._work
+        progress = await self._until_stored(lambda: self._tools.transcripts.progress(work.track.id))
+        await self._mark(Hole(progress.resume_ms, progress.resume_ms, "recogniser-failed"))
+        await self._close(reason)
+
+    async def _listen(self, segmenter: Segmenter, tasks: asyncio.TaskGroup) -> str:
+        """Feed the segmenter until the track ends; return why it ended."""
+        after_seq, heard_s = self._resume_chunk - 1, time.monotonic()
+        while True:
+            try:
+                page = await self._tools.audio.read(self._work.track.id, after_seq=after_seq, block_ms=READ_BLOCK_MS)
+            except BusError as error:
+                log.warning("audio cannot be read", track_id=str(self._work.track.id), error=type(error).__name__)
+                await asyncio.sleep(0.3)
+                continue
+            after_seq = page.last_seq
+            for chunk in page.chunks:
+                heard_s = time.monotonic()
+                await self._take_chunk(chunk, segmenter, tasks)
+                if chunk.last:
+                    return "ended"
+            if not page.chunks and time.monotonic() - heard_s > SILENT_S:
+                if await self._gateway_is_gone():
+                    await self._mark(Hole(self._end_ms or 0, self._end_ms or 0, "gateway-lost"))
+                    await self._act(segmenter.finish(), tasks)
+                    return "gateway lost"
+                heard_s = time.monotonic()
+
+    async def _take_chunk(self, chunk: AudioChunk, segmenter: Segmenter, tasks: asyncio.TaskGroup) -> None:
+        for hole in self._holes(chunk):
+            await self._mark(hole)
+        self._newest_seq = chunk.seq
+        self._end_ms = chunk.end_ms
+        self._arrivals.append(_Arrival(chunk.seq, chunk.start_ms, chunk.end_ms, chunk.received_at_ms))
+        await self._act(segmenter.push(chunk), tasks)
+        await self._watch_lag(chunk.received_at_ms)
+        await self._advance(segmenter)
+
+    def _holes(self, chunk: AudioChunk) -> list[Hole]:
+        """What the chunk names itself, and what was lost between the gateway and here."""
+        holes = list(chunk.holes)
+        if self._end_ms is not None and chunk.seq > max(self._newest_seq, self._resume_chunk - 1) + 1:
+            lost_until_ms = min([chunk.start_ms, *(hole.start_ms for hole in holes)])
+            if lost_until_ms > self._end_ms:
+                holes.insert(0, Hole(self._end_ms, lost_until_ms, "audio-lost"))
+        return holes
+
+    async def _act(self, actions: list[Action], tasks: asyncio.TaskGroup) -> None:
+        for action in actions:
+            if isinstance(action, Drop):
+                self._done_before_seq = max(self._done_before_seq, action.seq + 1)
+                await self._retract(action.seq)
+            elif action.kind == "partial":
+                if self._partial is None or self._partial.done():
+                    self._partial = tasks.create_task(self._show_partial(action))
+            elif action.kind == "speculative":
+                self._forget_speculation(action.seq)
+                self._speculation[action.seq, action.end_ms] = tasks.create_task(self._speculate(action))
+            else:
+                self._done_before_seq = action.seq + 1
+                self._unstored += 1
+                await self._finals.put(action)
+
+    async def _speculate(self, decode: Decode) -> Recognition | None:
+        try:
+            recognition = await self._recognise(decode)
+        except Exception as error:  # noqa: BLE001  (the final tries again and reports)
+            log.warning("speculation failed", track_id=str(self._work.track.id), error=type(error).__name__)
+            return None
+        if recognition.text and decode.seq >= self._done_before_seq:
+            await self._publish_partial(decode, recognition)
+        return recognition
+
+    async def _recognise(self, decode: Decode) -> Recognition:
+        return await self._tools.scheduler.recognise(decode.samples, language=self._tools.language, kind=decode.kind)
+
+    async def _show_partial(self, decode: Decode) -> None:
+        try:
+            recognition = await self._recognise(decode)
+        except BusyError:
+            return
+        except Exception as error:  # noqa: BLE001  (the final of the same words tries again and reports)
+            log.warning("partial failed", track_id=str(self._work.track.id), error=type(error).__name__)
+            return
+        if recognition.text and decode.seq >= self._done_before_seq:
+            await self._publish_partial(decode, recognition)
+
+    async def _publish_partial(self, decode: Decode, recognition: Recognition) -> None:
+        segment = self._segment(decode, recognition, is_final=False)
+        shown = self._shown.get(decode.seq)
+        if shown is not None and shown.text == segment.text:
+            return
+        self._shown[decode.seq] = segment
+        await self._publish("segment.partial", segment_to_json(segment), "")
+
+    async def _retract(self, seq: int) -> None:
+        """Take a shown partial off the screens: it turned out to hold no words."""
+        shown = self._shown.pop(seq, None)
+        if shown is not None:
+            nothing = dataclasses.replace(shown, text="", original_text="", confidence=0.0)
+            await self._publish("segment.partial", segment_to_json(nothing), f"retracted:{shown.id}")
+
+    async def _store_finals(self) -> None:
+        while (decode := await self._finals.get()) is not None:
+            recognition = await self._final_words(decode)
+            if recognition is not None and recognition.text:
+                await self._store(decode, recognition)
+            else:
+                await self._retract(decode.seq)
+            self._unstored -= 1
+
+    async def _final_words(self, decode: Decode) -> Recognition | None:
+        speculation = self._speculation.pop((decode.seq, decode.end_ms), None) if decode.reuse else None
+        self._forget_speculation(decode.seq)
+        try:
+            spoken = await speculation if speculation else None
+            return spoken or await self._recognise(decode)
+        except Exception:  # noqa: BLE001  (one bad stretch must not take the call with it: marked, and on)
+            log.exception("recogniser failed", track_id=str(self._work.track.id), seq=decode.seq)
+            await self._mark(Hole(decode.start_ms, decode.end_ms, "recogniser-failed"))
+            return None
+
+    def _forget_speculation(self, seq: int) -> None:
+        """Stop decoding what the speaker has gone on from."""
+        for key in [key for key in self._speculation if key[0] <= seq]:
+            self._speculation.pop(key).cancel()
+
+    async def _store(self, decode: Decode, recognition: Recognition) -> None:
+        segment = self._segment(decode, recognition, is_final=True)
+        resume_chunk = self._chunk_at(decode.end_ms)
+        await self._until_stored(
+            lambda: self._tools.transcripts.commit(
+                self._work.call,
+                segment,
+                next_seq=self._next_seq,
+                resume_chunk=resume_chunk,
+                resume_ms=decode.end_ms,
+            )
+        )
+        self._next_seq, self._resume_chunk = segment.seq + 1, resume_chunk
+        self._holding.progressed = True
+        self._shown.pop(decode.seq, None)
+        _FINALS.inc()
+        if segment.latency_ms is not None:
+            _LATENCY.observe(segment.latency_ms / 1000)
+        await self._publish("segment.final", segment_to_json(segment), _final_key(segment))
+        await self._trim(resume_chunk)
+
+    async def _tell_again(self) -> None:
+        """An earlier owner may have stored its last segment without having told it."""
+        stored = await self._until_stored(
+            lambda: self._tools.transcripts.of_track(self._work.track.id, from_seq=max(0, self._next_seq - 1))
+        )
+        for segment in stored:
+            await self._publish("segment.final", segment_to_json(segment), _final_key(segment))
+
+    async def _advance(self, segmenter: Segmenter) -> None:
+        """Let wordless audio go, once it has piled up and nothing before it waits to be stored."""
+        safe_chunk, safe_ms = segmenter.safe_seq, segmenter.safe_ms
+        if self._unstored or (safe_chunk - self._resume_chunk) * 200 < ADVANCE_MS:
+            return
+        await self._until_stored(
+            lambda: self._tools.transcripts.advance(
+                self._work.track.id, next_seq=self._next_seq, resume_chunk=safe_chunk, resume_ms=safe_ms
+            )
+        )
+        self._resume_chunk = safe_chunk
+        self._holding.progressed = True
+        await self._trim(safe_chunk)
+
+    async def _trim(self, before_seq: int) -> None:
+        while self._arrivals and self._arrivals[0].seq < before_seq:
+            self._arrivals.popleft()
+        try:
+            await self._tools.audio.trim(self._work.track.id, before_seq)
+        except BusError as error:
+            log.debug("audio not trimmed yet", error=type(error).__name__)
+
+    async def _mark(self, hole: Hole) -> None:
+        work = self._work
+        new = await self._until_stored(lambda: self._tools.transcripts.add_gap(work.call, work.track.id, hole))
+        if new:
+            _GAPS.labels(hole.cause).inc()
+        data = {"track_id": work.track.id, **dataclasses.asdict(hole)}
+        await self._publish("gap", data, f"gap:{work.track.id}:{hole.start_ms}:{hole.cause}")
+
+    async def _close(self, reason: str) -> None:
+        work, tools = self._work, self._tools
+        await self._until_stored(lambda: tools.calls.close_track(work.track.id, reason))
+        await self._publish("track.closed", {"track_id": work.track.id, "reason": reason}, f"closed:{work.track.id}")
+        try:
+            await tools.audio.forget(work.track.id)
+        except BusError as error:
+            log.warning("audio not removed", track_id=str(work.track.id), error=type(error).__name__)
+
+    async def _watch_lag(self, received_at_ms: int) -> None:
+        """Tell the screens when words come late, every two seconds until they are in time again."""
+        behind_ms = max(int(time.time() * 1000) - received_at_ms, int(self._tools.scheduler.waiting_s() * 1000))
+        lag_ms = behind_ms if behind_ms > LAG_MS else 0
+        if lag_ms == self._lag_ms == 0 or time.monotonic() - self._lag_told_s < 2 and lag_ms:
+            return
+        self._lag_ms, self._lag_told_s = lag_ms, time.monotonic()
+        await self._publish("lag", {"track_id": self._work.track.id, "lag_ms": lag_ms}, "")
+
+    async def _gateway_is_gone(self) -> bool:
+        try:
+            return not await self._tools.presence.gateway_lives(self._work.gateway_id)
+        except BusError:
+            return False
+
+    async def _publish(self, kind: EventType, data: dict[str, Any], key: str) -> None:
+        """Tell the screens; a keyed event until it is through, any other only if Redis answers."""
+        event = Event(kind, self._work.call.id, data, key=key)
+        while True:
+            try:
+                await self._tools.events.publish(self._work.call.tenant_id, event)
+            except BusError as error:
+                if not key:
+                    return
+                log.warning("event waits for redis", kind=kind, error=type(error).__name__)
+                await asyncio.sleep(0.3)
+            else:
+                return
+
+    async def _until_stored(self, store: Callable[[], Awaitable[_T]]) -> _T:
+        while True:
+            try:
+                return await store()
+            except StoreAway as error:
+                log.warning("waiting for postgresql", error=type(error).__name__)
+                await asyncio.sleep(0.3)
+
+    def _segment(self, decode: Decode, recognition: Recognition, *, is_final: bool) -> TranscriptSegment:
+        work = self._work
+        words = tuple(
+            Word(word.w, decode.audio_ms + word.start_ms, decode.audio_ms + word.end_ms, word.p)
+            for word in recognition.words
+        )
+        return TranscriptSegment(
+            id=segment_id(work.track.id, decode.seq),
+            call_id=work.call.id,
+            leg_id=work.leg.id,
+            track_id=work.track.id,
+            role=work.leg.role,
+            speaker=work.speaker,
+            seq=decode.seq,
+            start_ms=decode.start_ms,
+            end_ms=decode.end_ms,
+            text=recognition.text.strip(),
+            original_text=recognition.text,
+            language=recognition.language,
+            confidence=recognition.confidence,
+            is_final=is_final,
+            words=words if is_final else (),
+            latency_ms=self._latency_ms(decode.end_ms),
+        )
+
+    def _latency_ms(self, spoken_ms: int) -> int | None:
+        """Return milliseconds since the moment `spoken_ms` of the call reached the gateway."""
+        for arrival in reversed(self._arrivals):
+            if arrival.start_ms <= spoken_ms:
+                return max(0, int(time.time() * 1000) - arrival.received_at_ms + max(0, arrival.end_ms - spoken_ms))
+        return None
+
+    def _chunk_at(self, moment_ms: int) -> int:
+        """Return the number of the first chunk that reaches beyond a moment."""
+        for arrival in self._arrivals:
+            if arrival.end_ms > moment_ms:
+                return arrival.seq
+        return self._newest_seq + 1
+
+
+def _final_key(segment: TranscriptSegment) -> str:
+    return f"final:{segment.track_id}:{segment.seq}"

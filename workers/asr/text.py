@@ -1,0 +1,47 @@
+"""Tells a recogniser's words from its inventions. Pure functions over text and tokens."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from typing import Final
+
+MAX_COMPRESSION: Final = 2.4
+"""A text that zlib shrinks further than this says the same thing over and over (Whisper's own limit)."""
+
+MAX_WORDS_PER_S: Final = 7.0
+"""Fast English is about 5 words a second; a second of grace is added for short answers."""
+
+_SHORTEST_FOR_COMPRESSION: Final = 60
+_LONGEST_CYCLE: Final = 12
+
+
+def compression_ratio(text: str) -> float:
+    """Return the length of `text` over its compressed length, in bytes."""
+    raw = text.encode()
+    return len(raw) / len(zlib.compress(raw)) if raw else 0.0
+
+
+def loop_length(tokens: Sequence[int], *, repeats: int = 4) -> int:
+    """Return the length of the cycle that `tokens` end in, or 0.
+
+    A cycle of n tokens counts once it has come round `repeats` times, and a single token three times as often:
+    people do say 'no no no no'.
+    """
+    for length in range(1, _LONGEST_CYCLE + 1):
+        span = length * (repeats * 3 if length == 1 else repeats)
+        if span > len(tokens):
+            continue
+        tail = tokens[-span:]
+        if all(tail[index] == tail[index - length] for index in range(length, span)):
+            return length
+    return 0
+
+
+def plausible(text: str, duration_s: float) -> bool:
+    """Return False for a text that nobody could have said in that time, or that only repeats itself."""
+    if not any(letter.isalnum() for letter in text):
+        return False
+    if len(text.split()) > MAX_WORDS_PER_S * (duration_s + 1):
+        return False
+    return len(text) < _SHORTEST_FOR_COMPRESSION or compression_ratio(text) <= MAX_COMPRESSION

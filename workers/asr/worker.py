@@ -1,0 +1,64 @@
+"""The ASR worker: one engine, many tracks, each owned by lease."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+from uuid import UUID
+
+from infra.bus import codec
+from infra.bus.presence import RENEW_S, Presence
+from infra.bus.streams import BusError
+from infra.bus.work import Lease, WorkQueue
+from infra.telemetry import logger
+from workers.asr.scheduler import Scheduler
+from workers.asr.session import Tools, TrackSession
+from workers.owner import Holding, Owner
+
+log = logger(__name__)
+
+MAX_TRACKS: Final = 64
+
+
+class AsrWorker:
+    """Takes tracks from `work:asr` and turns each into segments."""
+
+    def __init__(self, queue: WorkQueue, scheduler: Scheduler, tools: Tools, presence: Presence) -> None:
+        self._queue = queue
+        self._scheduler = scheduler
+        self._tools = tools
+        self._presence = presence
+        self._owner = Owner(queue, capacity=MAX_TRACKS, item_id=_track_id, work=self._work, bury=self._bury)
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._scheduler.run())
+            tasks.create_task(self._owner.run())
+            tasks.create_task(self._live_on())
+
+    async def _work(self, holding: Holding) -> None:
+        await TrackSession(codec.track_work_from_bytes(holding.lease.item), holding, self._tools).run()
+
+    async def _bury(self, holding: Holding, reason: str) -> None:
+        work = codec.track_work_from_bytes(holding.lease.item)
+        log.error("track given up", track_id=str(work.track.id), call_id=str(work.call.id), reason=reason)
+        await TrackSession(work, holding, self._tools).bury(reason)
+
+    async def _live_on(self) -> None:
+        while True:
+            about: dict[str, Any] = {
+                "worker": self._queue.owner,
+                "engine": self._scheduler.engine.name,
+                "tracks": self._owner.held_count,
+                "waiting_ms": int(self._scheduler.waiting_s() * 1000),
+            }
+            try:
+                await self._presence.worker("asr", self._queue.owner, about)
+            except BusError as error:
+                log.warning("no sign of life could be given", error=type(error).__name__)
+            await asyncio.sleep(RENEW_S)
+
+
+def _track_id(lease: Lease) -> UUID:
+    return codec.track_work_from_bytes(lease.item).track.id

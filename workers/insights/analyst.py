@@ -1,0 +1,164 @@
+"""Both analysers as one: the built-in one always, the language model where there is one and it can be reached."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import date
+
+from workers.insights.analysis import BuiltinAnalyser
+from workers.insights.findings import BUILTIN, Finding, Turn
+from workers.insights.kinds import actions
+from workers.insights.kinds.registry import KINDS
+from workers.insights.llm import LlmAnalyser, LlmAnswer, LlmUnavailable
+from workers.insights.promises import overlap
+
+_ITEM = actions.NAME
+_OUTDATED_AFTER_TURNS = 10
+"""So many turns after the model's last answer, the built-in analyser knows better."""
+_SAME = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class AnalystState:
+    """Which analyser the findings come from, for the screen."""
+
+    source: str
+    """'builtin' or 'llm:<model>'."""
+    degraded: bool
+    """True when a language model is configured and its findings are not to be had."""
+    reason: str | None
+    """Why, in words; None when all is well."""
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """What is known of a call."""
+
+    findings: list[Finding]
+    state: AnalystState
+
+
+class Analyst:
+    """Analyses one call. `findings` is cheap and never waits; `consult` asks the language model.
+
+    `interval_s` is the least time between two questions to the model, in seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        called_on: date | None = None,
+        llm: LlmAnalyser | None = None,
+        interval_s: float = 10.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._builtin = BuiltinAnalyser(called_on=called_on)
+        self._llm = llm
+        self._interval_s = interval_s
+        self._clock = clock
+        self._answer: LlmAnswer | None = None
+        self._items: dict[str, Finding] = {}
+        """The model's action items so far: a promise once noted does not vanish because an answer leaves it out."""
+        self._shown: dict[str, Finding] = {}
+        """Action items given out before, by key."""
+        self._asked_at: float | None = None
+        self._asked_turns = 0
+        self._reason: str | None = None
+
+    @property
+    def turns(self) -> int:
+        """How many turns have been heard."""
+        return len(self._builtin.conversation.turns)
+
+    def restore(self, stored: Iterable[Finding]) -> None:
+        """Take over what another worker has stored, so that its action items keep their keys."""
+        self._shown.update({finding.key: finding for finding in stored if finding.kind == _ITEM})
+
+    def add(self, turn: Turn) -> None:
+        """Take the next final segment in."""
+        self._builtin.add(turn)
+
+    def is_due(self, *, settled: bool = False) -> bool:
+        """Tell whether the language model should be asked now: new turns, and the interval is over or the call is."""
+        if self._llm is None or self.turns == self._asked_turns:
+            return False
+        return settled or self._asked_at is None or self._clock() - self._asked_at >= self._interval_s
+
+    async def consult(self, *, settled: bool = False) -> None:
+        """Ask the language model about all turns so far; if it cannot be had, say so in the state."""
+        if self._llm is None:
+            return
+        turns = list(self._builtin.conversation.turns)
+        self._asked_at, self._asked_turns = self._clock(), len(turns)
+        try:
+            answer = await self._llm.analyse(turns, self._present(settled=settled), settled=settled)
+        except LlmUnavailable as error:
+            self._reason = error.reason
+            return
+        self._answer, self._reason = answer, None
+        items = [finding for finding in answer.findings if finding.kind == _ITEM]
+        for item in actions.match_known(items, [*self._shown.values(), *self._items.values()]):
+            self._items[item.key] = item
+
+    async def analyse(self, *, settled: bool = False) -> Analysis:
+        """Ask the language model if that is due, and return what is known."""
+        if self.is_due(settled=settled):
+            await self.consult(settled=settled)
+        return self.findings(settled=settled)
+
+    def findings(self, *, settled: bool = False) -> Analysis:
+        """Return what is known now, without asking anybody."""
+        findings = self._present(settled=settled)
+        self._shown.update({finding.key: finding for finding in findings if finding.kind == _ITEM})
+        return Analysis(findings, self._state(findings))
+
+    def _present(self, *, settled: bool) -> list[Finding]:
+        builtin = self._builtin.findings(settled=settled)
+        answer = self._answer
+        if answer is None or self.turns - answer.turns > _OUTDATED_AFTER_TURNS:
+            return builtin
+        findings: list[Finding] = []
+        for kind in KINDS:
+            own = [finding for finding in builtin if finding.kind == kind.name]
+            if kind.name not in answer.kinds:
+                findings += own
+            elif kind.name == _ITEM:
+                findings += self._both(own, answer)
+            else:
+                findings += [finding for finding in answer.findings if finding.kind == kind.name]
+        return findings
+
+    def _both(self, builtin: list[Finding], answer: LlmAnswer) -> list[Finding]:
+        """Return the model's action items, and the built-in ones that it has not judged yet.
+
+        A built-in item that was shown and that the model, having heard those turns, leaves out is dismissed.
+        """
+        heard = {turn.segment_id for turn in self._builtin.conversation.turns[: answer.turns]}
+        items = list(self._items.values())
+        source = self._llm.source if self._llm else BUILTIN
+        for own in builtin:
+            if own.key in self._items:
+                continue
+            if not heard.issuperset(own.evidence):
+                if all(overlap(str(own.body["text"]), str(item.body["text"])) < _SAME for item in items):
+                    items.append(own)
+            elif own.key in self._shown:
+                items.append(replace(own, body={**own.body, "status": "dismissed"}, source=source))
+        return items
+
+    def _state(self, findings: list[Finding]) -> AnalystState:
+        if self._llm is None:
+            return AnalystState(BUILTIN, degraded=False, reason=None)
+        from_model = any(finding.source != BUILTIN for finding in findings)
+        if self._reason is not None:
+            return AnalystState(self._llm.source if from_model else BUILTIN, degraded=True, reason=self._reason)
+        if not from_model:
+            waiting = (
+                "waiting for the language model's first answer"
+                if self._answer is None
+                else "its last answer is outdated"
+            )
+            return AnalystState(BUILTIN, degraded=False, reason=waiting)
+        return AnalystState(self._llm.source, degraded=False, reason=None)

@@ -1,0 +1,1 @@
+"""Every kind of insight, one module each."""

@@ -1,0 +1,71 @@
+"""The insight worker: many calls, each owned by lease, and at most one language model."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+from uuid import UUID
+
+from infra.bus import codec
+from infra.bus.presence import RENEW_S
+from infra.bus.streams import BusError
+from infra.bus.work import Lease, WorkQueue
+from infra.telemetry import logger
+from workers.insights.session import CallSession, Tools
+from workers.owner import Holding, Owner
+
+log = logger(__name__)
+
+MAX_CALLS: Final = 256
+
+
+class InsightWorker:
+    """Takes calls from `work:insights` and says what they mean."""
+
+    def __init__(self, queue: WorkQueue, tools: Tools, *, model: Callable[[], dict[str, Any]]) -> None:
+        """`model`: says which language model is asked (provider, model), for the screens."""
+        self._queue = queue
+        self._tools = tools
+        self._model = model
+        self._sessions: dict[str, CallSession] = {}
+        self._owner = Owner(queue, capacity=MAX_CALLS, item_id=_call_id, work=self._work, bury=self._bury)
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._owner.run())
+            tasks.create_task(self._live_on())
+
+    async def _work(self, holding: Holding) -> None:
+        entry = holding.lease.entry
+        session = self._sessions[entry] = CallSession(
+            codec.call_work_from_bytes(holding.lease.item), holding, self._tools
+        )
+        try:
+            await session.run()
+        finally:
+            del self._sessions[entry]
+
+    async def _bury(self, holding: Holding, reason: str) -> None:
+        call = codec.call_work_from_bytes(holding.lease.item).call
+        log.error("call given up", call_id=str(call.id), reason=reason)
+
+    async def _live_on(self) -> None:
+        while True:
+            states = [session.state for session in self._sessions.values()]
+            why = next((state.reason for state in states if state.degraded), None)
+            about: dict[str, Any] = {
+                "worker": self._queue.owner,
+                "calls": self._owner.held_count,
+                "llm": {**self._model(), "state": "degraded" if why else "ok", "reason": why},
+            }
+            try:
+                await self._tools.presence.worker("insights", self._queue.owner, about)
+            except BusError as error:
+                log.warning("no sign of life could be given", error=type(error).__name__)
+            await asyncio.sleep(RENEW_S)
+
+
+def _call_id(lease: Lease) -> UUID:
+    return codec.call_work_from_bytes(lease.item).call.id
