@@ -1,0 +1,148 @@
+"""A call as a file to keep: JSON, CSV, subtitles or plain text."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+from xml.sax.saxutils import escape
+
+import msgspec
+
+from dashboard.views import CallSummary, SegmentView, Snapshot
+
+_UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
+_FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+_CSV_COLUMNS: Final = ("start", "end", "role", "speaker", "text", "language", "confidence")
+_NAME_MAX_CHARS: Final = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One kind of file."""
+
+    media_type: str
+    write: Callable[[Snapshot], bytes]
+
+
+def to_json(snapshot: Snapshot) -> bytes:
+    """Return the whole snapshot, indented."""
+    return msgspec.json.format(msgspec.json.encode(snapshot), indent=2)
+
+
+def to_csv(snapshot: Snapshot) -> bytes:
+    """Return a row a segment. A cell that a spreadsheet would take for a formula gets an apostrophe in front."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\r\n")
+    writer.writerow(_CSV_COLUMNS)
+    for segment in snapshot.segments:
+        cells = (
+            clock(segment.start_ms, "."),
+            clock(segment.end_ms, "."),
+            segment.role,
+            segment.speaker,
+            segment.text,
+            segment.language,
+            f"{segment.confidence:.3f}",
+        )
+        writer.writerow([harmless_cell(cell) for cell in cells])
+    return file.getvalue().encode()
+
+
+def to_srt(snapshot: Snapshot) -> bytes:
+    """Return SubRip subtitles."""
+    blocks = [
+        f"{number}\n{clock(segment.start_ms, ',')} --> {clock(_shown_until(segment), ',')}\n"
+        f"{_who(segment)}: {one_line(segment.text)}\n"
+        for number, segment in enumerate(snapshot.segments, 1)
+    ]
+    return "\n".join(blocks).encode()
+
+
+def to_vtt(snapshot: Snapshot) -> bytes:
+    """Return WebVTT subtitles with the speaker as voice."""
+    blocks = ["WEBVTT\n"]
+    blocks += [
+        f"{clock(segment.start_ms, '.')} --> {clock(_shown_until(segment), '.')}\n"
+        f"<v {escape(_who(segment))}>{escape(one_line(segment.text))}\n"
+        for segment in snapshot.segments
+    ]
+    return "\n".join(blocks).encode()
+
+
+def to_txt(snapshot: Snapshot) -> bytes:
+    """Return the call as people read it: its head, what it meant, what was said, and what is missing."""
+    return ("\n".join(text_lines(snapshot)) + "\n").encode()
+
+
+def text_lines(snapshot: Snapshot) -> list[str]:
+    """Return the lines of the plain text."""
+    call = snapshot.call
+    head = [
+        ("Call", call.external_id),
+        ("Title", call.title),
+        ("From", call.from_number),
+        ("To", call.to_number),
+        ("Started", call.started_at.isoformat(timespec="seconds")),
+        ("Duration", clock(call.duration_ms, ".")[:8] if call.duration_ms is not None else None),
+        ("Intent", call.intent.label if call.intent else None),
+        ("Sentiment", call.sentiment.label if call.sentiment else None),
+        ("Summary", call.summary),
+    ]
+    lines = [f"{name}: {one_line(value)}" for name, value in head if value]
+    items = [insight.body for insight in snapshot.insights if insight.kind == "action_item"]
+    if items:
+        lines += ["", "Action items:"]
+        lines += [f"- [{item.get('status', 'open')}] {one_line(str(item.get('text', '')))}" for item in items]
+    said = [
+        (segment.start_ms, f"[{clock(segment.start_ms, '.')[:8]}] {_who(segment)}: {one_line(segment.text)}")
+        for segment in snapshot.segments
+    ]
+    missing = [
+        (gap.start_ms, f"[{clock(gap.start_ms, '.')[:8]}] (no audio for {gap.end_ms - gap.start_ms} ms: {gap.cause})")
+        for gap in snapshot.gaps
+    ]
+    return [*lines, "", *(line for _, line in sorted(said + missing, key=lambda entry: entry[0]))]
+
+
+FORMATS: Final[Mapping[str, Format]] = {
+    "json": Format("application/json", to_json),
+    "csv": Format("text/csv; charset=utf-8", to_csv),
+    "srt": Format("application/x-subrip; charset=utf-8", to_srt),
+    "vtt": Format("text/vtt; charset=utf-8", to_vtt),
+    "txt": Format("text/plain; charset=utf-8", to_txt),
+}
+
+
+def file_name(call: CallSummary, extension: str) -> str:
+    """Return a name that is safe on every system and in a header."""
+    name = _UNSAFE.sub("-", call.external_id).strip("-.")[:_NAME_MAX_CHARS]
+    return f"call-{name or call.id}.{extension}"
+
+
+def harmless_cell(text: str) -> str:
+    """Return a cell that no spreadsheet takes for a formula."""
+    return f"'{text}" if text.lstrip(" ").startswith(_FORMULA_STARTS) else text
+
+
+def one_line(text: str) -> str:
+    """Return text that cannot end its line, its cue or its block."""
+    return " ".join(text.split()).replace("-->", "->")
+
+
+def clock(ms: int, decimal: str) -> str:
+    """Return hh:mm:ss and milliseconds."""
+    seconds, rest = divmod(ms, 1000)
+    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}{decimal}{rest:03}"
+
+
+def _shown_until(segment: SegmentView) -> int:
+    """A cue has to last: players drop one that ends as it begins."""
+    return max(segment.end_ms, segment.start_ms + 1)
+
+
+def _who(segment: SegmentView) -> str:
+    return segment.role.capitalize() if segment.role != "unknown" else segment.speaker

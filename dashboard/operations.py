@@ -1,0 +1,181 @@
+"""The one table of the API's operations: the router and /api/openapi.json are both made from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from dashboard import export, views
+from dashboard.api import CALLS_MOST, CALLS_PAGE, SEGMENTS_MOST, SEGMENTS_PAGE, STATUSES, ActionItemChange
+from dashboard.params import TEXT_MAX_CHARS
+
+Schema = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter of an operation."""
+
+    name: str
+    where: Literal["path", "query"]
+    schema: Schema
+    description: str
+    example: str
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One thing that the API does. `id` is the name of the method that does it."""
+
+    id: str
+    method: str
+    path: str
+    tag: str
+    summary: str
+    answer: Any = None
+    """The type of the answer's JSON; None when it has none."""
+    status: int = 200
+    media_types: tuple[str, ...] = ("application/json",)
+    parameters: tuple[Parameter, ...] = ()
+    body: Any = None
+    refusals: tuple[int, ...] = ()
+
+
+_CALL_ID: Final = Parameter(
+    "call_id", "path", {"type": "string"}, "the call's id (UUID), or its external id such as a CallSid", "CA0123"
+)
+_AFTER: Final = Parameter("after", "query", {"type": "string"}, "the `next` of the page before", "")
+_FROM: Final = Parameter(
+    "from",
+    "query",
+    {"type": "string", "format": "date-time"},
+    "calls that began at or after this moment",
+    "2026-01-31T09:00:00Z",
+)
+_TO: Final = Parameter(
+    "to", "query", {"type": "string", "format": "date-time"}, "calls that began before this moment", "2026-02-01"
+)
+
+
+def _limit(default: int, most: int) -> Parameter:
+    return Parameter(
+        "limit",
+        "query",
+        {"type": "integer", "minimum": 1, "default": default},
+        f"items on one page; more than {most} gives {most}",
+        str(default),
+    )
+
+
+OPERATIONS: Final = (
+    Operation("me", "GET", "/api/v1/me", "session", "Who asks", views.Me),
+    Operation("leave", "POST", "/api/v1/logout", "session", "End the session and close its sockets", status=204),
+    Operation(
+        "list_calls",
+        "GET",
+        "/api/v1/calls",
+        "calls",
+        "Calls, live ones first, then the newest",
+        views.CallPage,
+        parameters=(
+            Parameter("status", "query", {"type": "string", "enum": list(STATUSES)}, "live or ended", "live"),
+            Parameter("external_id", "query", {"type": "string"}, "the peer's own id of the call", "CA0123"),
+            Parameter(
+                "q",
+                "query",
+                {"type": "string", "maxLength": TEXT_MAX_CHARS},
+                "words in the transcript, the summary, the title, the numbers or the external id",
+                "refund",
+            ),
+            _FROM,
+            _TO,
+            _limit(CALLS_PAGE, CALLS_MOST),
+            _AFTER,
+        ),
+        refusals=(400,),
+    ),
+    Operation(
+        "get_call",
+        "GET",
+        "/api/v1/calls/{call_id}",
+        "calls",
+        "A call with all that is known of it, and the cursor from which its events go on",
+        views.Snapshot,
+        parameters=(_CALL_ID,),
+        refusals=(400, 404),
+    ),
+    Operation(
+        "get_transcript",
+        "GET",
+        "/api/v1/calls/{call_id}/transcript",
+        "calls",
+        "What was said, by time",
+        views.Page[views.SegmentView],
+        parameters=(_CALL_ID, _limit(SEGMENTS_PAGE, SEGMENTS_MOST), _AFTER),
+        refusals=(400, 404),
+    ),
+    Operation(
+        "get_insights",
+        "GET",
+        "/api/v1/calls/{call_id}/insights",
+        "calls",
+        "What it meant",
+        views.Page[views.InsightView],
+        parameters=(_CALL_ID,),
+        refusals=(400, 404),
+    ),
+    Operation(
+        "export_call",
+        "GET",
+        "/api/v1/calls/{call_id}/export",
+        "calls",
+        "The call as a file",
+        media_types=tuple(form.media_type.partition(";")[0] for form in export.FORMATS.values()),
+        parameters=(
+            _CALL_ID,
+            Parameter(
+                "format",
+                "query",
+                {"type": "string", "enum": list(export.FORMATS), "default": "json"},
+                "the kind of file",
+                "srt",
+            ),
+        ),
+        refusals=(400, 404),
+    ),
+    Operation(
+        "change_action_item",
+        "PATCH",
+        "/api/v1/action-items/{insight_id}",
+        "calls",
+        "Mark an action item as open, done or dismissed; the change stays, whatever a later analysis says",
+        views.InsightView,
+        parameters=(
+            Parameter(
+                "insight_id",
+                "path",
+                {"type": "string", "format": "uuid"},
+                "the insight's id",
+                "6f0b8a52-6c0f-5a3e-9d52-0d5b7c1a2e3f",
+            ),
+        ),
+        body=ActionItemChange,
+        refusals=(400, 404, 413, 415),
+    ),
+    Operation("get_live", "GET", "/api/v1/live", "boards", "The wallboard: live calls and a few figures", views.Board),
+    Operation("list_agents", "GET", "/api/v1/agents", "boards", "Who may come in", views.Page[views.Agent]),
+    Operation(
+        "get_analytics",
+        "GET",
+        "/api/v1/analytics",
+        "boards",
+        "Figures of the calls that began in a span of time",
+        views.Analytics,
+        parameters=(_FROM, _TO),
+        refusals=(400,),
+    ),
+    Operation("get_system", "GET", "/api/v1/system", "boards", "What runs, and what is away", views.System),
+    Operation("openapi_json", "GET", "/api/openapi.json", "about", "This description", dict[str, Any]),
+    Operation("page", "GET", "/api/docs", "about", "This description as a page", media_types=("text/html",)),
+    Operation("style", "GET", "/api/docs.css", "about", "The page's style", media_types=("text/css",)),
+)

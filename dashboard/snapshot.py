@@ -1,0 +1,54 @@
+"""A call with all that is known of it, and the cursor from which its events go on."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import asyncpg
+
+from dashboard.views import GapView, LegView, Snapshot, TrackView, call_summary, insight_view, segment_view
+from infra.bus import keys
+from infra.bus.streams import START, BusError, EventStreams
+from infra.store.calls import CallStore
+from infra.store.insights import InsightStore
+from infra.store.transcripts import TranscriptStore
+from infra.telemetry import logger
+
+_log = logger(__name__)
+
+
+class SnapshotReader:
+    """Reads snapshots."""
+
+    def __init__(self, pool: asyncpg.Pool, streams: EventStreams) -> None:
+        self.calls = CallStore(pool)
+        self.transcripts = TranscriptStore(pool)
+        self.insights = InsightStore(pool)
+        self._streams = streams
+
+    async def read(self, tenant_id: UUID, call_id: UUID) -> Snapshot | None:
+        """Return the call as it is now, None when this tenant has no such call.
+
+        The cursor is read before the database: events that are in both are told again, which is harmless.
+        """
+        cursor = await self.cursor(keys.events(call_id))
+        row = await self.calls.get(tenant_id, call_id)
+        if row is None:
+            return None
+        return Snapshot(
+            call=call_summary(row),
+            legs=[LegView(**leg) for leg in await self.calls.legs(call_id)],
+            tracks=[TrackView(**track) for track in await self.calls.tracks(call_id)],
+            segments=[segment_view(segment) for segment in await self.transcripts.of_call(call_id)],
+            gaps=[GapView(**gap) for gap in await self.transcripts.gaps(call_id)],
+            insights=[insight_view(insight) for insight in await self.insights.of_call(call_id)],
+            cursor=cursor,
+        )
+
+    async def cursor(self, stream: str) -> str:
+        """Return a stream's newest cursor; its very start while Redis is away: then all is told again."""
+        try:
+            return await self._streams.newest(stream)
+        except BusError as error:
+            _log.warning("snapshot without redis", error=type(error).__name__)
+            return START

@@ -1,0 +1,216 @@
+"""What a screen knows of a call: a snapshot, and the events after it. Pure, so that both sides can be tested.
+
+Every event may come again, alone or together with all that followed it: the state ends up the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import reduce
+from typing import Any, Final
+
+from infra.model import Event
+
+Facts = dict[str, Any]
+
+_CALL_FACTS: Final = (
+    "id",
+    "external_id",
+    "door",
+    "title",
+    "status",
+    "from_number",
+    "to_number",
+    "started_at",
+    "ended_at",
+    "duration_ms",
+    "settled_at",
+)
+_STARTED_FACTS: Final = ("external_id", "door", "title", "from_number", "to_number", "started_at")
+_SINGLE_KINDS: Final = ("intent", "sentiment", "complaint")
+
+
+@dataclass(frozen=True, slots=True)
+class CallState:
+    """A call as a screen shows it. Never changed in place."""
+
+    call: Facts
+    legs: Mapping[str, Facts] = field(default_factory=dict)
+    tracks: Mapping[str, Facts] = field(default_factory=dict)
+    segments: Mapping[str, Facts] = field(default_factory=dict)
+    gaps: Mapping[tuple[str, int, str], Facts] = field(default_factory=dict)
+    insights: Mapping[str, Facts] = field(default_factory=dict)
+    lag_ms: Mapping[str, int] = field(default_factory=dict)
+
+    def lines(self) -> list[Facts]:
+        """Return the segments in the order in which they were said."""
+        return sorted(self.segments.values(), key=lambda s: (s["start_ms"], s["track_id"], s["seq"]))
+
+
+def empty(call_id: str) -> CallState:
+    """Return the state of a call of which nothing is known yet."""
+    return CallState(call={**dict.fromkeys(_CALL_FACTS), "id": call_id, "status": "live"})
+
+
+def from_snapshot(snapshot: Mapping[str, Any]) -> CallState:
+    """Return the state that a snapshot (its JSON) tells."""
+    return CallState(
+        call={name: snapshot["call"][name] for name in _CALL_FACTS},
+        legs={leg["id"]: _only(leg, "id", "role", "name", "joined_at", "left_at") for leg in snapshot["legs"]},
+        tracks={
+            track["id"]: _only(track, "id", "leg_id", "role", "label", "speaker", "closed")
+            for track in snapshot["tracks"]
+        },
+        segments={segment["segment_id"]: segment for segment in snapshot["segments"]},
+        gaps={_gap_key(gap): gap for gap in snapshot["gaps"]},
+        insights={insight["insight_id"]: insight for insight in snapshot["insights"]},
+    )
+
+
+def apply_all(state: CallState, events: Iterable[Event]) -> CallState:
+    """Return the state after these events."""
+    return reduce(apply, events, state)
+
+
+def apply(state: CallState, event: Event) -> CallState:
+    """Return the state after one more event; the same event again changes nothing."""
+    change = _CHANGES.get(event.type)
+    return change(state, event) if change else state
+
+
+def llm_data(state: CallState) -> Facts:
+    """Return the insights as the prototype's page shows them: one object with a field a kind."""
+    data: Facts = {
+        "summary": None,
+        **dict.fromkeys(_SINGLE_KINDS),
+        "action_items": [],
+        "key_topics": [],
+        "other": {},
+        "status": state.call["status"],
+        "settled": state.call["settled_at"] is not None,
+        "segment_count": sum(segment["is_final"] for segment in state.segments.values()),
+    }
+    for insight in state.insights.values():
+        kind, body = insight["kind"], insight["body"]
+        if kind == "summary":
+            data["summary"] = body.get("text")
+        elif kind in _SINGLE_KINDS:
+            data[kind] = body
+        elif kind == "action_item":
+            data["action_items"].append({**body, "insight_id": insight["insight_id"]})
+        elif kind == "key_topic":
+            data["key_topics"].extend(topic for topic in body.get("topics", ()) if topic not in data["key_topics"])
+        else:
+            data["other"].setdefault(kind, []).append(body)
+    return data
+
+
+def _call_started(state: CallState, event: Event) -> CallState:
+    told = {name: event.data[name] for name in _STARTED_FACTS if event.data.get(name) is not None}
+    call = {**state.call, "started_at": state.call["started_at"] or _at(event), **told}
+    if call["ended_at"] is not None and event.at > datetime.fromisoformat(call["ended_at"]):
+        # Taken up again after it had ended.
+        call |= {"status": "live", "ended_at": None, "duration_ms": None, "settled_at": None}
+    return replace(state, call=call)
+
+
+def _call_ended(state: CallState, event: Event) -> CallState:
+    call = {**state.call, "status": "ended", "duration_ms": event.data.get("duration_ms")}
+    call["ended_at"] = state.call["ended_at"] or _at(event)
+    return replace(state, call=call)
+
+
+def _call_settled(state: CallState, event: Event) -> CallState:
+    finals = {key: segment for key, segment in state.segments.items() if segment["is_final"]}
+    call = {**state.call, "settled_at": state.call["settled_at"] or _at(event)}
+    return replace(state, call=call, segments=finals, lag_ms={})
+
+
+def _leg_joined(state: CallState, event: Event) -> CallState:
+    leg_id = event.data["leg_id"]
+    known = state.legs.get(leg_id, {"joined_at": _at(event), "left_at": None})
+    leg = {**known, "id": leg_id, "role": event.data["role"], "name": event.data.get("name")}
+    return replace(state, legs={**state.legs, leg_id: leg})
+
+
+def _leg_left(state: CallState, event: Event) -> CallState:
+    leg = state.legs.get(event.data["leg_id"])
+    if leg is None or leg["left_at"] is not None:
+        return state
+    return replace(state, legs={**state.legs, leg["id"]: {**leg, "left_at": _at(event)}})
+
+
+def _track_opened(state: CallState, event: Event) -> CallState:
+    track_id = event.data["track_id"]
+    closed = state.tracks.get(track_id, {"closed": False})["closed"]
+    track = {"id": track_id, **_only(event.data, "leg_id", "role", "label", "speaker"), "closed": closed}
+    return replace(state, tracks={**state.tracks, track_id: track})
+
+
+def _track_closed(state: CallState, event: Event) -> CallState:
+    track = state.tracks.get(event.data["track_id"])
+    if track is None:
+        return state
+    lag_ms = {key: value for key, value in state.lag_ms.items() if key != track["id"]}
+    return replace(state, tracks={**state.tracks, track["id"]: {**track, "closed": True}}, lag_ms=lag_ms)
+
+
+def _segment_partial(state: CallState, event: Event) -> CallState:
+    key = event.data["segment_id"]
+    known = state.segments.get(key)
+    if known is not None and known["is_final"]:
+        return state
+    others = {other: segment for other, segment in state.segments.items() if other != key}
+    if event.data["text"].strip():
+        others[key] = {**event.data, "is_final": False}
+    return replace(state, segments=others)
+
+
+def _segment_final(state: CallState, event: Event) -> CallState:
+    return replace(state, segments={**state.segments, event.data["segment_id"]: {**event.data, "is_final": True}})
+
+
+def _insight(state: CallState, event: Event) -> CallState:
+    key = event.data["insight_id"]
+    known = state.insights.get(key)
+    if known is not None and known["revision"] >= event.data["revision"]:
+        return state
+    return replace(state, insights={**state.insights, key: event.data})
+
+
+def _gap(state: CallState, event: Event) -> CallState:
+    return replace(state, gaps={**state.gaps, _gap_key(event.data): event.data})
+
+
+def _lag(state: CallState, event: Event) -> CallState:
+    return replace(state, lag_ms={**state.lag_ms, event.data["track_id"]: event.data["lag_ms"]})
+
+
+_CHANGES: Final[Mapping[str, Callable[[CallState, Event], CallState]]] = {
+    "call.started": _call_started,
+    "call.ended": _call_ended,
+    "call.settled": _call_settled,
+    "leg.joined": _leg_joined,
+    "leg.left": _leg_left,
+    "track.opened": _track_opened,
+    "track.closed": _track_closed,
+    "segment.partial": _segment_partial,
+    "segment.final": _segment_final,
+    "insight": _insight,
+    "gap": _gap,
+    "lag": _lag,
+}
+
+
+def _at(event: Event) -> str:
+    return event.at.isoformat().replace("+00:00", "Z")
+
+
+def _gap_key(gap: Mapping[str, Any]) -> tuple[str, int, str]:
+    return gap["track_id"], gap["start_ms"], gap["cause"]
+
+
+def _only(facts: Mapping[str, Any], *names: str) -> Facts:
+    return {name: facts[name] for name in names}

@@ -1,0 +1,274 @@
+"""The shapes of the API's answers: encoded as they are, and described in /api/openapi.json."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from infra.model import CallStatus, Insight, Role, TranscriptSegment, UserRole
+from infra.store.insights import insight_to_json
+from infra.store.transcripts import segment_to_json
+
+Item = TypeVar("Item")
+
+
+class View(msgspec.Struct, frozen=True):
+    """The base of all answers."""
+
+
+class Page(View, Generic[Item], frozen=True):
+    """Part of a list; `next` is the `after` of the following page, null on the last one."""
+
+    items: list[Item]
+    next: str | None = None
+
+
+class CallPage(View, frozen=True):
+    """Part of the list of calls; `cursor` is where the feed of all calls goes on from this state."""
+
+    items: list[CallSummary]
+    next: str | None
+    cursor: str
+
+
+class Me(View, frozen=True):
+    """Who asks."""
+
+    id: UUID
+    name: str
+    role: UserRole
+    tenant_id: UUID
+
+
+class Intent(View, frozen=True):
+    """What the customer called for."""
+
+    label: str | None
+    confidence: float | None
+
+
+class Sentiment(View, frozen=True):
+    """How it felt: a label and a score from -1 to 1, overall and for each party."""
+
+    label: str | None
+    score: float | None
+    per_role: dict[str, Any] | None
+
+
+class CallSummary(View, frozen=True):
+    """A call as the lists show it."""
+
+    id: UUID
+    external_id: str
+    door: str
+    title: str | None
+    status: CallStatus
+    end_reason: str | None
+    from_number: str | None
+    to_number: str | None
+    started_at: datetime
+    ended_at: datetime | None
+    duration_ms: int | None
+    settled_at: datetime | None
+    summary: str | None
+    intent: Intent | None
+    sentiment: Sentiment | None
+    complaint: dict[str, Any] | None
+    segment_count: int
+    open_action_items: int
+
+
+class LegView(View, frozen=True):
+    """One party's connection to the call."""
+
+    id: UUID
+    role: Role
+    name: str | None
+    joined_at: datetime
+    left_at: datetime | None
+    left_reason: str | None
+
+
+class TrackView(View, frozen=True):
+    """One direction of a leg's audio."""
+
+    id: UUID
+    leg_id: UUID
+    role: Role
+    label: str
+    speaker: str
+    closed: bool
+    close_reason: str | None
+
+
+class WordView(View, frozen=True):
+    """One word with its times on the call's clock and its probability."""
+
+    w: str
+    start_ms: int
+    end_ms: int
+    p: float
+
+
+class SegmentView(View, frozen=True):
+    """Words of one track."""
+
+    segment_id: UUID
+    track_id: UUID
+    leg_id: UUID
+    role: Role
+    speaker: str
+    seq: int
+    start_ms: int
+    end_ms: int
+    text: str
+    original_text: str
+    language: str
+    confidence: float
+    words: list[WordView]
+    latency_ms: int | None
+    is_final: bool
+
+
+class GapView(View, frozen=True):
+    """A stretch of a track without audio, and why."""
+
+    track_id: UUID
+    start_ms: int
+    end_ms: int
+    cause: str
+
+
+class InsightView(View, frozen=True):
+    """A typed finding on a call, with the segments that it rests on. `body` depends on `kind`."""
+
+    insight_id: UUID
+    kind: str
+    body: dict[str, Any]
+    evidence: list[UUID]
+    source: str
+    revision: int
+
+
+class Snapshot(View, frozen=True):
+    """A call with all that is known of it; events after `cursor` bring it up to date."""
+
+    call: CallSummary
+    legs: list[LegView]
+    tracks: list[TrackView]
+    segments: list[SegmentView]
+    gaps: list[GapView]
+    insights: list[InsightView]
+    cursor: str
+
+
+class Agent(View, frozen=True):
+    """Somebody who may come in."""
+
+    id: UUID
+    name: str
+    role: UserRole
+    created_at: datetime
+
+
+class BoardCounts(View, frozen=True):
+    """The figures of the wallboard."""
+
+    live: int
+    live_complaints: int
+    live_negative: int
+    open_action_items: int
+    ended_today: int
+
+
+class Board(View, frozen=True):
+    """The wallboard: live calls and a few figures; the feed of all calls goes on from `cursor`."""
+
+    items: list[CallSummary]
+    counts: BoardCounts
+    cursor: str
+
+
+class IntentCount(View, frozen=True):
+    """How often people called for one thing."""
+
+    label: str
+    calls: int
+
+
+class Day(View, frozen=True):
+    """One day's (UTC) calls."""
+
+    day: str
+    calls: int
+    complaints: int
+    mean_sentiment: float | None
+
+
+class Analytics(View, frozen=True):
+    """Calls that began in a span of time."""
+
+    calls: int
+    live: int
+    ended: int
+    mean_duration_ms: int | None
+    complaints: int
+    complaint_rate: float | None
+    intents: list[IntentCount]
+    sentiments: dict[str, int]
+    days: list[Day]
+
+
+class LanguageModel(View, frozen=True):
+    """The language model behind the insights."""
+
+    provider: str
+    model: str | None
+    state: str
+
+
+class System(View, frozen=True):
+    """What runs: every living worker's own words, the version, and which parts are away."""
+
+    asr: list[dict[str, Any]]
+    insights: list[dict[str, Any]]
+    llm: LanguageModel
+    version: str
+    degraded: list[str]
+
+
+class ProblemView(View, frozen=True):
+    """A refusal (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    parameter: str | None = None
+    error_id: str | None = None
+
+
+def call_summary(row: asyncpg.Record) -> CallSummary:
+    """Return a stored call's summary as the API shows it."""
+    facts = dict(row)
+    intent, sentiment = facts.pop("intent"), facts.pop("sentiment")
+    return CallSummary(
+        intent=intent and Intent(label=intent.get("label"), confidence=intent.get("confidence")),
+        sentiment=sentiment
+        and Sentiment(label=sentiment.get("label"), score=sentiment.get("score"), per_role=sentiment.get("per_role")),
+        **facts,
+    )
+
+
+def segment_view(segment: TranscriptSegment) -> SegmentView:
+    """Return a segment as the API shows it."""
+    return msgspec.convert(segment_to_json(segment), SegmentView)
+
+
+def insight_view(insight: Insight) -> InsightView:
+    """Return an insight as the API shows it."""
+    return InsightView(**insight_to_json(insight))
