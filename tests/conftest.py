@@ -1,16 +1,29 @@
 """What every kind of test may ask for."""
 
+import asyncio
+import inspect
 import os
 import shutil
-from collections.abc import AsyncIterator
-from typing import NoReturn
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import NoReturn, TypeVar
+from uuid import uuid4
 
+import asyncpg
 import pytest
 import pytest_asyncio
+from redis.asyncio import Redis
 
+from infra.bus.streams import open_redis
 from infra.embedded import Services, embedded_services
+from infra.store.database import migrate, open_pool
 
 REQUIRE_TOOLS = os.environ.get("HEARLINE_REQUIRE_TOOLS", "") not in {"", "0"}  # noqa: TID251  a switch of the tests
+TEST_DATA = Path(
+    os.environ.get("HEARLINE_TEST_DATA", Path(__file__).parents[2] / "shared" / "data")  # noqa: TID251  the same
+)
+
+_T = TypeVar("_T")
 
 
 def require_tool(name: str) -> str:
@@ -35,3 +48,70 @@ async def services(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Se
     """PostgreSQL and Redis for the whole run, on a directory of their own."""
     async with embedded_services(tmp_path_factory.mktemp("services"), fast=True) as running:
         yield running
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def migrated_database(services: Services) -> str:
+    """The name of a migrated database that nobody uses: each test takes a copy."""
+    await _command(services, "CREATE DATABASE migrated")
+    pool = await open_pool(_database(services, "migrated"), max_size=1)
+    await migrate(pool)
+    await pool.close()
+    return "migrated"
+
+
+@pytest.fixture
+async def database_url(services: Services, migrated_database: str) -> AsyncIterator[str]:
+    """A migrated, empty database of the test's own."""
+    name = f"test_{uuid4().hex}"
+    await _command(services, f"CREATE DATABASE {name} TEMPLATE {migrated_database}")
+    yield _database(services, name)
+    await _command(services, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def pool(database_url: str) -> AsyncIterator[asyncpg.Pool]:
+    """Connections to a migrated, empty database."""
+    opened = await open_pool(database_url)
+    yield opened
+    opened.terminate()
+
+
+@pytest.fixture
+async def redis(services: Services) -> AsyncIterator[Redis]:
+    """A client of an empty Redis; number 1 of its databases, so that nobody else's keys are touched."""
+    client = open_redis(f"{services.redis_url}?db=1")
+    await client.flushdb()
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The recordings that the product is tested and measured with; they are not part of the repository."""
+    if not TEST_DATA.is_dir():
+        pytest.skip(f"needs the test recordings ({TEST_DATA}; HEARLINE_TEST_DATA names another directory)")
+    return TEST_DATA
+
+
+async def until(condition: Callable[[], Awaitable[_T] | _T], *, within_s: float = 20.0) -> _T:
+    """Return what `condition` says once it is true of it; TimeoutError when it never is."""
+    async with asyncio.timeout(within_s):
+        while True:
+            found = condition()
+            said = await found if inspect.isawaitable(found) else found
+            if said:
+                return said
+            await asyncio.sleep(0.01)
+
+
+async def _command(services: Services, sql: str) -> None:
+    connection = await asyncpg.connect(services.database_url)
+    try:
+        await connection.execute(sql)
+    finally:
+        await connection.close()
+
+
+def _database(services: Services, name: str) -> str:
+    return services.database_url.replace("/postgres?", f"/{name}?", 1)

@@ -1,0 +1,202 @@
+"""What streaming costs in accuracy: the same engine on whole files and on 200 ms chunks.
+
+    python -m tests.bench.wer [--set calls] [--band clean|phone|both] [--engine auto] [--model auto] [--json FILE]
+
+Offline sees the whole file, cuts it with the non-causal splitter of faster-whisper and decodes each piece once.
+Streamed is Segmenter + Engine as in the product, driven as fast as the machine goes. The tax is the relative
+rise of the pooled word error rate. CPU is process time a second of audio, all threads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infra.model import SAMPLE_RATE_HZ
+from tests.bench.score import Score, score
+from tests.bench.speech import Track, load_set
+from workers.asr.engines import Engine, Recognition, open_engine
+from workers.asr.segmenter import Decode, Policy, Segmenter
+from workers.asr.vad import SpeechDetector
+
+SETS = ("calls", "dialogues", "read")
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What one way of listening made of a track."""
+
+    text: str
+    cpu_s: float
+    segments: int
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table."""
+
+    name: str
+    audio_s: float
+    offline: Score
+    offline_cpu_s: float
+    streamed: Score
+    streamed_cpu_s: float
+    segments: int = 0
+
+    @property
+    def tax(self) -> float | None:
+        """Relative rise of the word error rate, or None where there was no error offline."""
+        if self.offline.errors == 0:
+            return None if self.streamed.errors else 0.0
+        return self.streamed.wer / self.offline.wer - 1
+
+
+def listen_offline(track: Track, engine: Engine, *, pause_ms: int, pad_ms: int) -> Heard:
+    """Decode the whole file: it is cut with knowledge of all of it, and never twice."""
+    from faster_whisper.vad import VadOptions, get_speech_timestamps
+
+    began = time.process_time()
+    longest_s = (engine.longest_ms - 2 * pad_ms) / 1000
+    options = VadOptions(min_silence_duration_ms=pause_ms, speech_pad_ms=pad_ms, max_speech_duration_s=longest_s)
+    pieces = get_speech_timestamps(track.samples, options)
+    texts = [
+        engine.transcribe(track.samples[piece["start"] : piece["end"]], language=track.language, final=True).text
+        for piece in pieces
+    ]
+    return Heard(" ".join(filter(None, texts)), time.process_time() - began, len(texts))
+
+
+def listen_streaming(track: Track, engine: Engine, policy: Policy, *, partials: bool = True) -> Heard:
+    """Do what the worker does with a track, without waiting for real time."""
+    began = time.process_time()
+    segmenter = Segmenter(SpeechDetector(), policy)
+    finals: list[str] = []
+    earlier: tuple[int, Recognition] | None = None
+    for chunk in track.chunks():
+        for action in segmenter.push(chunk):
+            if not isinstance(action, Decode) or (action.kind == "partial" and not partials):
+                continue
+            known = earlier[1] if earlier is not None and earlier[0] == action.seq else None
+            if action.reuse and known is not None:
+                heard = known
+            else:
+                heard = engine.transcribe(
+                    action.samples, language=track.language, final=action.kind != "partial", earlier=known
+                )
+            earlier = (action.seq, heard)
+            if action.kind == "final":
+                finals.append(heard.text)
+    return Heard(" ".join(filter(None, finals)), time.process_time() - began, len(finals))
+
+
+def measure(
+    tracks: Iterable[Track], offline: Callable[[Track], Heard], streamed: Callable[[Track], Heard]
+) -> tuple[list[Row], list[dict[str, str]]]:
+    """Return a row a track and the texts behind it."""
+    rows, texts = [], []
+    for track in tracks:
+        whole, live = offline(track), streamed(track)
+        rows.append(
+            Row(
+                track.name,
+                track.duration_s,
+                score(track.reference, whole.text, track.language),
+                whole.cpu_s,
+                score(track.reference, live.text, track.language),
+                live.cpu_s,
+                live.segments,
+            )
+        )
+        texts.append({"name": track.name, "offline": whole.text, "streamed": live.text, "reference": track.reference})
+    return rows, texts
+
+
+def pool(name: str, rows: list[Row]) -> Row:
+    """Add up rows: word error rates weigh as their words, CPU as its seconds."""
+    return Row(
+        name,
+        sum(row.audio_s for row in rows),
+        sum((row.offline for row in rows), Score()),
+        sum(row.offline_cpu_s for row in rows),
+        sum((row.streamed for row in rows), Score()),
+        sum(row.streamed_cpu_s for row in rows),
+        sum(row.segments for row in rows),
+    )
+
+
+def show(rows: list[Row]) -> None:
+    """Print rows as a table."""
+    print(f"{'track':44} {'s':>6} {'words':>5} {'offline':>8} {'streamed':>8} {'tax':>7} {'cpu off':>8} {'cpu str':>8}")
+    for row in rows:
+        tax = "-" if row.tax is None else f"{row.tax:+.1%}"
+        print(
+            f"{row.name[:44]:44} {row.audio_s:6.1f} {row.offline.words:5} {row.offline.wer:8.2%} "
+            f"{row.streamed.wer:8.2%} {tax:>7} {row.offline_cpu_s / row.audio_s:8.3f} "
+            f"{row.streamed_cpu_s / row.audio_s:8.3f}"
+        )
+
+
+def silence(seconds: float) -> NDArray[np.float32]:
+    """Return silence, shape (n,), 16 kHz."""
+    return np.zeros(int(seconds * SAMPLE_RATE_HZ), np.float32)
+
+
+def main() -> None:
+    """Run the benchmark from the command line."""
+    root = Path(__file__).resolve().parents[2]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--set", action="append", choices=[*SETS, "multilingual"], help="default: all English sets")
+    parser.add_argument("--band", choices=["clean", "phone", "both"], default="clean")
+    parser.add_argument("--engine", default="auto")
+    parser.add_argument("--model", default="auto")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--language", default="en", help="'all' takes every language of the set")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--data", type=Path, default=root.parent / "shared" / "data")
+    parser.add_argument("--data-dir", type=Path, default=Path("~/.local/share/hearline").expanduser())
+    parser.add_argument("--offline-pause-ms", type=int, default=500)
+    parser.add_argument("--offline-pad-ms", type=int, default=300)
+    parser.add_argument("--no-partials", action="store_true")
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+
+    language = None if args.language == "all" else args.language
+    engine = open_engine(
+        args.engine, args.model, args.device, language or "auto", data_dir=args.data_dir, threads=args.threads
+    )
+    engine.warm_up()
+    policy = replace(Policy(), longest_ms=engine.longest_ms)
+    result: dict[str, Any] = {"engine": engine.name, "policy": asdict(policy), "sets": {}}
+    pooled: list[Row] = []
+    for band in ("clean", "phone") if args.band == "both" else (args.band,):
+        for name in args.set or SETS:
+            tracks = load_set(args.data, name, language=language, phone=band == "phone")
+            rows, texts = measure(
+                tracks,
+                lambda track: listen_offline(track, engine, pause_ms=args.offline_pause_ms, pad_ms=args.offline_pad_ms),
+                lambda track: listen_streaming(track, engine, policy, partials=not args.no_partials),
+            )
+            pooled.append(pool(f"{name} ({band})", rows))
+            show([*rows, pooled[-1]])
+            result["sets"][f"{name}/{band}"] = {"rows": [_plain(row) for row in [*rows, pooled[-1]]], "texts": texts}
+    print(f"\n{engine.name}")
+    show(pooled)
+    if args.json is not None:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def _plain(row: Row) -> dict[str, Any]:
+    return {**asdict(row), "offline_wer": row.offline.wer, "streamed_wer": row.streamed.wer, "tax": row.tax}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""A whole installation of real processes that a test may break: each program on its own, each killable."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import asyncpg
+
+from infra.embedded import EmbeddedPostgres, EmbeddedRedis
+from infra.settings import child_environment
+from infra.store.database import migrate, open_pool
+from media_gateway.caller import new_call_sid, place_call
+from tests.conftest import missing, until
+
+ROOT = Path(__file__).parents[1]
+MODELS = Path("~/.local/share/hearline/models").expanduser()
+TOKEN = "the-token-of-the-automation"
+TWILIO_TOKEN = "the-token-that-signs-twilios-requests"
+PROGRAMS = {"serve": ["serve"], "asr": ["worker", "asr"], "insights": ["worker", "insights"]}
+
+
+@dataclass
+class Whole:
+    """The running parts."""
+
+    port: int
+    redis: EmbeddedRedis
+    pool: asyncpg.Pool
+    environment: dict[str, str]
+    http: aiohttp.ClientSession
+    processes: dict[str, asyncio.subprocess.Process] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def start(self, name: str) -> None:
+        """Start one program; its log goes to the test's."""
+        self.processes[name] = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "infra.main",
+            *PROGRAMS[name],
+            "--parent",
+            str(os.getpid()),
+            env=self.environment,
+            cwd=ROOT,
+        )
+
+    async def kill(self, name: str) -> None:
+        """End one program as a crash would."""
+        self.processes[name].kill()
+        await self.processes[name].wait()
+
+    async def ready(self) -> None:
+        """Wait until every part is there."""
+
+        async def is_ready() -> bool:
+            try:
+                async with self.http.get("/readyz") as reply:
+                    return reply.status == 200
+            except aiohttp.ClientError:
+                return False
+
+        await until(is_ready, within_s=60)
+
+    async def get(self, path: str) -> Any:
+        """GET JSON from the API."""
+        async with self.http.get(path) as reply:
+            assert reply.status == 200, await reply.text()
+            return await reply.json()
+
+    async def place(self, file: Path, *, speed: float = 1.0) -> str:
+        """Play a recording as a Twilio call; return its CallSid once it has been heard out."""
+        sid = new_call_sid()
+        await place_call(file, f"ws://127.0.0.1:{self.port}", TWILIO_TOKEN, call_sid=sid, speed=speed)
+        return sid
+
+    async def settled(self, sid: str, *, within_s: float = 90) -> dict[str, Any]:
+        """Return the snapshot of a call once its last insight is stored."""
+
+        async def snapshot() -> dict[str, Any] | None:
+            row = await self.pool.fetchrow(
+                "SELECT id FROM calls WHERE external_id = $1 AND settled_at IS NOT NULL", sid
+            )
+            return await self.get(f"/api/v1/calls/{row['id']}") if row else None
+
+        found = await until(snapshot, within_s=within_s)
+        assert found is not None
+        return found
+
+
+@contextlib.asynccontextmanager
+async def whole(directory: Path, *, without: tuple[str, ...] = (), **settings: str) -> AsyncIterator[Whole]:
+    """Run PostgreSQL, Redis and the three programs below `directory`; `settings` go into their environment."""
+    if not (MODELS / "moonshine" / "base-en").is_dir():
+        missing("needs the recogniser's model (make setup fetches it)")
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "models").symlink_to(MODELS)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    postgres = EmbeddedPostgres(directory / "postgres", fast=True)
+    redis = EmbeddedRedis(directory / "redis", fast=True)
+    async with contextlib.AsyncExitStack() as stack:
+        for server in (postgres, redis):
+            await server.start()
+            stack.push_async_callback(server.stop)
+        pool = await open_pool(postgres.url, max_size=2)
+        stack.callback(pool.terminate)
+        await migrate(pool)
+        environment = child_environment(
+            hearline_port=str(port),
+            hearline_data_dir=str(directory),
+            hearline_api_token=TOKEN,
+            hearline_log_level="warning",
+            twilio_auth_token=TWILIO_TOKEN,
+            database_url=postgres.url,
+            redis_url=redis.url,
+            **settings,
+        )
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        http = await stack.enter_async_context(aiohttp.ClientSession(f"http://127.0.0.1:{port}", headers=headers))
+        running = Whole(port, redis, pool, environment, http)
+        stack.push_async_callback(_stop, running)
+        for name in PROGRAMS:
+            if name not in without:
+                await running.start(name)
+        if not without:
+            await running.ready()
+        yield running
+
+
+async def _stop(running: Whole) -> None:
+    for process in running.processes.values():
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+    for process in running.processes.values():
+        try:
+            async with asyncio.timeout(15):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
