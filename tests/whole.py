@@ -7,16 +7,21 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import aiohttp
 import asyncpg
 
+from infra.bus.streams import EventStreams, open_redis
 from infra.embedded import EmbeddedPostgres, EmbeddedRedis
+from infra.model import Call, Event, segment_id
 from infra.settings import child_environment
+from infra.store.calls import CallStore
 from infra.store.database import migrate, open_pool
+from infra.store.transcripts import TranscriptStore, segment_to_json
 from media_gateway.caller import new_call_sid, place_call
 from tests.conftest import missing, until
 
@@ -41,6 +46,10 @@ class Whole:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def media_url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}"
 
     async def start(self, name: str) -> None:
         """Start one program; its log goes to the test's."""
@@ -81,8 +90,48 @@ class Whole:
     async def place(self, file: Path, *, speed: float = 1.0) -> str:
         """Play a recording as a Twilio call; return its CallSid once it has been heard out."""
         sid = new_call_sid()
-        await place_call(file, f"ws://127.0.0.1:{self.port}", TWILIO_TOKEN, call_sid=sid, speed=speed)
+        await place_call(file, self.media_url, TWILIO_TOKEN, call_sid=sid, speed=speed)
         return sid
+
+    @contextlib.asynccontextmanager
+    async def placing(self, file: Path) -> AsyncIterator[str]:
+        """Play a recording in real time beside the body of the context; it has been heard out at its end."""
+        sid = new_call_sid()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(place_call(file, self.media_url, TWILIO_TOKEN, call_sid=sid))
+            yield sid
+
+    async def settled_id(self, call_id: str, *, within_s: float = 90) -> dict[str, Any]:
+        """Return the snapshot of a call of the page's own once its last insight is stored."""
+        find = "SELECT external_id FROM calls WHERE id::text = $1 OR external_id = $1"
+        return await self.settled(await self.pool.fetchval(find, call_id), within_s=within_s)
+
+    async def retold(self, snapshot: dict[str, Any]) -> str:
+        """Add one more final to an ended call, as a worker would that was late; return its text."""
+        calls, transcripts = CallStore(self.pool), TranscriptStore(self.pool)
+        origin = await calls.origin(UUID(snapshot["call"]["id"]))
+        assert origin is not None
+        last = (await transcripts.of_call(UUID(snapshot["call"]["id"])))[-1]
+        progress = await transcripts.progress(last.track_id)
+        text = "One more thing was said."
+        late = replace(
+            last,
+            id=segment_id(last.track_id, progress.next_seq),
+            seq=progress.next_seq,
+            start_ms=last.end_ms + 100,
+            end_ms=last.end_ms + 900,
+            text=text,
+            words=(),
+        )
+        call = Call(last.call_id, origin["door"], origin["external_id"], origin["started_at"])
+        await transcripts.commit(
+            call, late, next_seq=progress.next_seq, resume_chunk=progress.resume_chunk, resume_ms=late.end_ms
+        )
+        redis = open_redis(self.redis.url)
+        event = Event("segment.final", call.id, segment_to_json(late), key=f"late:{late.id}")
+        await EventStreams(redis).publish(call.tenant_id, event)
+        await redis.aclose()
+        return text
 
     async def settled(self, sid: str, *, within_s: float = 90) -> dict[str, Any]:
         """Return the snapshot of a call once its last insight is stored."""

@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import av
-import numpy as np
 import pytest
 import pytest_asyncio
 
+from media_gateway.caller import CallerError
 from tests.bench.score import score
+from tests.recordings import cut
 from tests.whole import ROOT, Whole, whole
 
 CALL_S = 30
@@ -27,17 +27,8 @@ async def installation(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterato
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sample call's first half minute."""
-    with av.open(str(ROOT / "infra" / "sample" / "call.flac")) as source:
-        frames = [frame.to_ndarray() for frame in source.decode(audio=0)]
-    samples = np.concatenate(frames, axis=1).reshape(-1, 2)[: CALL_S * 8000]
-    path = tmp_path_factory.mktemp("recording") / "call.wav"
-    with av.open(str(path), "w") as sink:
-        stream = sink.add_stream("pcm_s16le", rate=8000, layout="stereo")
-        frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format="s16", layout="stereo")
-        frame.sample_rate = 8000
-        for packet in [*stream.encode(frame), *stream.encode(None)]:
-            sink.mux(packet)
-    return path
+    source = ROOT / "infra" / "sample" / "call.flac"
+    return cut(source, tmp_path_factory.mktemp("recording") / "call.wav", 0, CALL_S)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -132,7 +123,5 @@ async def test_gateway_killed_in_mid_call(installation: Whole, recording: Path) 
 
 
 async def _place_and_lose(installation: Whole, recording: Path) -> None:
-    from media_gateway.caller import CallerError
-
     with pytest.raises(CallerError):
         await installation.place(recording)

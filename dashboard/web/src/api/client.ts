@@ -1,0 +1,102 @@
+import type {
+  ActionItemStatus,
+  CallPage,
+  CallStatus,
+  ExportFormat,
+  Insight,
+  Me,
+  Readiness,
+  Snapshot,
+  System,
+} from './types';
+
+/** A refused request, as the server's problem JSON (RFC 9457) tells it. */
+export class ProblemError extends Error {
+  readonly status: number;
+  readonly detail: string;
+
+  constructor(status: number, title: string, detail: string) {
+    super(title);
+    this.name = 'ProblemError';
+    this.status = status;
+    this.detail = detail;
+  }
+}
+
+async function problemOf(response: Response): Promise<ProblemError> {
+  const body: unknown = await response.json().catch(() => null);
+  const said = (name: string) => {
+    const value = typeof body === 'object' && body !== null ? (body as Record<string, unknown>)[name] : null;
+    return typeof value === 'string' ? value : '';
+  };
+  return new ProblemError(
+    response.status,
+    said('title') || `The server answered ${response.status}`,
+    said('detail'),
+  );
+}
+
+async function request<T>(path: string, init: RequestInit = {}, accept: number[] = []): Promise<T> {
+  const response = await fetch(path, {
+    credentials: 'same-origin',
+    ...init,
+    headers: { Accept: 'application/json', ...init.headers },
+  });
+  if (!response.ok && !accept.includes(response.status)) throw await problemOf(response);
+  return (response.status === 204 ? undefined : await response.json()) as T;
+}
+
+export interface CallFilter {
+  status?: CallStatus;
+  q?: string;
+  limit?: number;
+  after?: string;
+}
+
+function queryOf(filter: CallFilter): string {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(filter)) {
+    if (value !== undefined && value !== '') query.set(name, String(value));
+  }
+  return query.toString();
+}
+
+function listCalls(filter: CallFilter, signal?: AbortSignal): Promise<CallPage> {
+  return request(`/api/v1/calls?${queryOf(filter)}`, signal ? { signal } : {});
+}
+
+const LIVE_PAGE_SIZE = 100;
+const LIVE_PAGES_MAX = 10;
+
+/** All live calls, with the cursor of the first page: later events repeat what later pages already show. */
+async function listLiveCalls(signal?: AbortSignal): Promise<CallPage> {
+  const whole = await listCalls({ status: 'live', limit: LIVE_PAGE_SIZE }, signal);
+  let next = whole.next;
+  for (let page = 1; next !== null && page < LIVE_PAGES_MAX; page += 1) {
+    const more = await listCalls({ status: 'live', limit: LIVE_PAGE_SIZE, after: next }, signal);
+    whole.items.push(...more.items);
+    next = more.next;
+  }
+  return { ...whole, next };
+}
+
+const callPath = (callId: string) => `/api/v1/calls/${encodeURIComponent(callId)}`;
+
+export const api = {
+  me: () => request<Me>('/api/v1/me'),
+  logout: () => request<void>('/api/v1/logout', { method: 'POST' }),
+  listCalls,
+  listLiveCalls,
+  snapshot: (callId: string, signal?: AbortSignal) =>
+    request<Snapshot>(callPath(callId), signal ? { signal } : {}),
+  setActionItemStatus: (insightId: string, status: ActionItemStatus) =>
+    request<Insight>(`/api/v1/action-items/${encodeURIComponent(insightId)}`, {
+      method: 'PATCH',
+      headers: { 'Content-Type': 'application/json' },
+      body: JSON.stringify({ status }),
+    }),
+  exportUrl: (callId: string, format: ExportFormat) => `${callPath(callId)}/export?format=${format}`,
+  /** Answers 503 with the same body when a dependency is away. */
+  readiness: () => request<Readiness>('/readyz', {}, [503]),
+  system: () => request<System>('/api/v1/system'),
+};

@@ -1,0 +1,46 @@
+import { ActionIcon } from '@mantine/core';
+import { IconArrowLeft, IconCircleCheck } from '@tabler/icons-react';
+import { Link } from 'wouter';
+import { dayAndTime } from '../format';
+import { callName, callNumbers } from '../names';
+import type { CallState } from '../state/call';
+import type { FeedStatus } from '../state/feed';
+import classes from './CallHeader.module.css';
+import { Chip } from './Chip';
+import { ConnectionState } from './ConnectionState';
+import { DoorIcon } from './DoorIcon';
+import { Duration } from './Duration';
+import { ExportMenu } from './ExportMenu';
+import { LiveBadge } from './LiveBadge';
+import { doorMark } from './marks';
+
+export function CallHeader({ state, status }: { state: CallState; status: FeedStatus }) {
+  const { call, legs } = state;
+  const parties = Object.values(legs).flatMap((leg) => leg.name ?? []);
+  const facts = [
+    doorMark(call.door).word,
+    callNumbers(call),
+    parties.join(', '),
+    dayAndTime(call.started_at),
+  ];
+  return (
+    <header className={classes.root}>
+      <ActionIcon component={Link} href="/" aria-label="All calls" className={classes.back}>
+        <IconArrowLeft size={18} stroke={1.8} />
+      </ActionIcon>
+      <DoorIcon door={call.door} />
+      <div className={classes.who}>
+        <h1 className={`${classes.name} numeric`}>{callName(call)}</h1>
+        <p className={`${classes.facts} numeric`}>{facts.filter(Boolean).join(' · ')}</p>
+      </div>
+      <div className={classes.now}>
+        {call.status === 'live' ? <LiveBadge /> : <Chip icon={IconCircleCheck}>Ended</Chip>}
+        <span className={classes.duration}>
+          <Duration call={call} />
+        </span>
+        <ConnectionState connection={status.connection} />
+        <ExportMenu callId={call.id} />
+      </div>
+    </header>
+  );
+}

@@ -1,0 +1,49 @@
+import { memo } from 'react';
+import { clock } from '../../format';
+import type { ScreenSegment } from '../../state/call';
+import { ROLE_MARKS } from '../marks';
+import { RoleAvatar } from '../RoleAvatar';
+import classes from './Rows.module.css';
+import { SegmentText } from './SegmentText';
+
+interface SegmentRowProps {
+  segment: ScreenSegment;
+  head: boolean;
+  /** What to call the speaker. */
+  party: string;
+  query: string;
+  currentHit: number | null;
+  evidence: boolean;
+}
+
+export const SegmentRow = memo(function SegmentRow(props: SegmentRowProps) {
+  const { segment, head, party, query, currentHit, evidence } = props;
+  const { role, seq, is_final, start_ms } = segment;
+  const roleWord = ROLE_MARKS[role].word;
+  return (
+    <div
+      className={classes.segment}
+      data-testid="segment"
+      data-final={is_final}
+      data-role={role}
+      data-seq={seq}
+      data-segment-id={segment.segment_id}
+      data-head={head}
+      data-evidence={evidence}
+    >
+      <span className={`${classes.time} numeric`}>{clock(start_ms)}</span>
+      <div className={classes.avatar}>{head && <RoleAvatar role={role} />}</div>
+      <div className={classes.words}>
+        {head && (
+          <p className={classes.party} style={{ color: `var(--hl-${role})` }}>
+            {party}
+            {party !== roleWord && role !== 'unknown' && <span className={classes.role}>{roleWord}</span>}
+          </p>
+        )}
+        <p className={classes.text} dir="auto" lang={segment.language || undefined}>
+          <SegmentText segment={segment} query={query} currentHit={currentHit} />
+        </p>
+      </div>
+    </div>
+  );
+});

@@ -1,0 +1,173 @@
+import { Button } from '@mantine/core';
+import { IconArrowDown, IconEar, IconMessageOff } from '@tabler/icons-react';
+import { useVirtualizer } from '@tanstack/react-virtual';
+import { useEffect, useEffectEvent, useMemo, useRef, useState } from 'react';
+import { partyName, trackName } from '../../names';
+import type { CallState } from '../../state/call';
+import { EmptyState } from '../EmptyState';
+import { Announcer } from './Announcer';
+import { GapRow } from './GapRow';
+import { rowsOf } from './rows';
+import { SegmentRow } from './SegmentRow';
+import { findHits } from './search';
+import classes from './Transcript.module.css';
+import { TranscriptSearch } from './TranscriptSearch';
+
+const AT_END_WITHIN_PX = 60;
+const ROW_ESTIMATE_PX = 52;
+
+interface TranscriptProps {
+  state: CallState;
+  /** The segments that the insight under the pointer rests on. */
+  evidence: ReadonlySet<string>;
+  /** A segment to scroll to; a new object each time it is asked for. */
+  target: { segmentId: string } | null;
+}
+
+export function Transcript({ state, evidence, target }: TranscriptProps) {
+  const live = state.call.status === 'live';
+  const viewport = useRef<HTMLDivElement>(null);
+  const [query, setQuery] = useState('');
+  const [chosen, setChosen] = useState(0);
+  const [away, setAway] = useState(false);
+
+  const { segments, gaps } = state;
+  const rows = useMemo(() => rowsOf({ segments, gaps }), [segments, gaps]);
+  const hits = useMemo(() => findHits(rows, query), [rows, query]);
+  const current = Math.min(chosen, Math.max(0, hits.length - 1));
+  const currentHit = hits[current];
+
+  const virtualizer = useVirtualizer({
+    count: rows.length,
+    getScrollElement: () => viewport.current,
+    getItemKey: (index) => rows[index]?.key ?? index,
+    estimateSize: () => ROW_ESTIMATE_PX,
+    overscan: 12,
+    paddingEnd: 20,
+    anchorTo: 'end',
+    followOnAppend: true,
+    scrollEndThreshold: AT_END_WITHIN_PX,
+  });
+
+  const toEnd = () => virtualizer.scrollToEnd();
+
+  // A banner that comes or goes changes the height: what was at the end stays there.
+  const keepEnd = useEffectEvent(() => {
+    if (live && !away) toEnd();
+  });
+  useEffect(() => {
+    if (!viewport.current) return;
+    const observer = new ResizeObserver(() => keepEnd());
+    observer.observe(viewport.current);
+    return () => observer.disconnect();
+  }, []);
+
+  // A live call opens at its end; an ended one is read from its start.
+  const opened = useRef(false);
+  useEffect(() => {
+    if (opened.current || rows.length === 0) return;
+    opened.current = true;
+    if (live) virtualizer.scrollToEnd();
+  }, [rows.length, live, virtualizer]);
+
+  // biome-ignore lint/correctness/useExhaustiveDependencies: only a new target scrolls, not a new line
+  useEffect(() => {
+    const index = rows.findIndex((row) => row.key === target?.segmentId);
+    if (target && index >= 0) virtualizer.scrollToIndex(index, { align: 'center' });
+  }, [target]);
+
+  const show = (index: number) => {
+    const hit = hits[index];
+    if (!hit) return;
+    setChosen(index);
+    virtualizer.scrollToIndex(hit.row, { align: 'center' });
+  };
+  const search = (wanted: string) => {
+    setQuery(wanted);
+    setChosen(0);
+    const first = findHits(rows, wanted)[0];
+    if (first) virtualizer.scrollToIndex(first.row, { align: 'center' });
+  };
+
+  return (
+    <section className={classes.root} aria-labelledby="transcript-title">
+      <div className={classes.head}>
+        <h2 id="transcript-title" className={classes.title}>
+          Transcript
+        </h2>
+        <TranscriptSearch
+          query={query}
+          onQuery={search}
+          hits={hits.length}
+          current={current}
+          onStep={(step) => show((current + step + hits.length) % hits.length)}
+        />
+      </div>
+      <div
+        ref={viewport}
+        className={classes.viewport}
+        data-testid="transcript"
+        role="log"
+        aria-live="off"
+        aria-label="Transcript"
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling region must be reachable by keyboard
+        tabIndex={0}
+        onScroll={({ currentTarget: { scrollHeight, scrollTop, clientHeight } }) =>
+          setAway(scrollHeight - scrollTop - clientHeight > AT_END_WITHIN_PX)
+        }
+      >
+        {rows.length === 0 && (
+          <EmptyState
+            icon={live ? IconEar : IconMessageOff}
+            title={live ? 'Listening' : 'Nothing was said'}
+            detail={
+              live
+                ? 'Words appear here about a second after they are spoken.'
+                : 'This call has no transcript.'
+            }
+          />
+        )}
+        <div className={classes.rows} style={{ height: virtualizer.getTotalSize() }}>
+          {virtualizer.getVirtualItems().map(({ index, key, start }) => {
+            const row = rows[index];
+            if (!row) return null;
+            return (
+              <div
+                key={key}
+                ref={virtualizer.measureElement}
+                data-index={index}
+                className={classes.row}
+                style={{ transform: `translateY(${start}px)` }}
+              >
+                {row.type === 'gap' ? (
+                  <GapRow gap={row.gap} party={trackName(state.tracks[row.gap.track_id], state.legs)} />
+                ) : (
+                  <SegmentRow
+                    segment={row.segment}
+                    head={row.head}
+                    party={partyName(row.segment.role, row.segment.speaker, state.legs[row.segment.leg_id])}
+                    query={query}
+                    currentHit={currentHit?.segmentId === row.key ? currentHit.start : null}
+                    evidence={evidence.has(row.key)}
+                  />
+                )}
+              </div>
+            );
+          })}
+        </div>
+      </div>
+      {away && live && (
+        <Button
+          className={classes.jump}
+          radius="xl"
+          size="xs"
+          leftSection={<IconArrowDown size={14} />}
+          onClick={toEnd}
+        >
+          Jump to live
+        </Button>
+      )}
+      {live && <Announcer segments={segments} legs={state.legs} />}
+    </section>
+  );
+}

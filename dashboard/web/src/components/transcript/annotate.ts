@@ -1,0 +1,78 @@
+import type { Word } from '../../api/types';
+
+/** A stretch of a line's text that is drawn in one way. */
+export interface Span {
+  start: number;
+  text: string;
+  /** The probability of a word heard with low confidence. */
+  unsure: number | null;
+  /** Part of a search hit. */
+  hit: boolean;
+}
+
+export const UNSURE_BELOW = 0.5;
+
+interface Range {
+  start: number;
+  end: number;
+}
+
+/** Cuts a line into spans by its doubtful words and its search hits. Joined again, they are the text. */
+export function annotate(text: string, words: readonly Word[], query: string): Span[] {
+  const unsure = unsureRanges(text, words);
+  const hits = hitRanges(text, query);
+  const borders = new Set([0, text.length]);
+  for (const { start, end } of [...unsure, ...hits]) borders.add(start).add(end);
+  const cuts = [...borders].sort((a, b) => a - b);
+
+  return cuts.slice(0, -1).map((start, i) => {
+    const end = cuts[i + 1] as number;
+    const covers = (range: Range) => range.start <= start && end <= range.end;
+    return {
+      start,
+      text: text.slice(start, end),
+      unsure: unsure.find(covers)?.p ?? null,
+      hit: hits.some(covers),
+    };
+  });
+}
+
+/** Where the query occurs, whatever the case; an empty query occurs nowhere. */
+export function hitRanges(text: string, query: string): Range[] {
+  const wanted = query.trim().toLowerCase();
+  const within = text.toLowerCase();
+  // Where lower case changes the length (as in Turkish), positions would not fit the text.
+  if (wanted === '' || within.length !== text.length) return [];
+  const ranges: Range[] = [];
+  for (let at = within.indexOf(wanted); at >= 0; at = within.indexOf(wanted, at + wanted.length)) {
+    ranges.push({ start: at, end: at + wanted.length });
+  }
+  return ranges;
+}
+
+const LOOK_AHEAD = 3;
+
+/** Finds the recogniser's words in the shown text, which may have been cleaned up; words not found are passed over. */
+function unsureRanges(text: string, words: readonly Word[]): (Range & { p: number })[] {
+  if (!words.some((word) => word.p < UNSURE_BELOW)) return [];
+  const tokens = [...text.matchAll(/\S+/g)].map((match) => ({
+    start: match.index,
+    end: match.index + match[0].length,
+    bare: bare(match[0]),
+  }));
+  const ranges: (Range & { p: number })[] = [];
+  let next = 0;
+  for (const word of words) {
+    const wanted = bare(word.w);
+    const found = tokens.slice(next, next + LOOK_AHEAD).findIndex((token) => token.bare === wanted);
+    const token = tokens[next + found];
+    if (found < 0 || !token || wanted === '') continue;
+    if (word.p < UNSURE_BELOW) ranges.push({ start: token.start, end: token.end, p: word.p });
+    next += found + 1;
+  }
+  return ranges;
+}
+
+function bare(word: string): string {
+  return word.toLowerCase().replace(/[^\p{L}\p{N}]/gu, '');
+}

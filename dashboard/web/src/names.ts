@@ -1,0 +1,25 @@
+import type { CallFacts, Leg, Role, Track } from './api/types';
+import { doorMark, ROLE_MARKS } from './components/marks';
+
+/** What to call a call: its title, else who calls, else the door it came in by. */
+export function callName(call: CallFacts): string {
+  return call.title ?? call.from_number ?? `${doorMark(call.door).word} call`;
+}
+
+/** `+4930… → +4989…`, as far as it is known and not the name already. */
+export function callNumbers(call: CallFacts): string {
+  if (call.title === null && call.to_number === null) return '';
+  return [call.title === null ? null : call.from_number, call.to_number].filter(Boolean).join(' → ');
+}
+
+/** What to call the party on a track: its name, else its role; the speaker's number where the role is unknown. */
+export function partyName(role: Role, speaker: string, leg: Leg | undefined): string {
+  if (leg?.name) return leg.name;
+  if (role !== 'unknown') return ROLE_MARKS[role].word;
+  const number = Number(/\d+$/.exec(speaker)?.[0]);
+  return Number.isNaN(number) ? ROLE_MARKS.unknown.word : `Speaker ${number + 1}`;
+}
+
+export function trackName(track: Track | undefined, legs: Readonly<Record<string, Leg>>): string {
+  return track ? partyName(track.role, track.speaker, legs[track.leg_id]) : 'Unknown track';
+}

@@ -1,0 +1,112 @@
+import { Button, SegmentedControl, Skeleton } from '@mantine/core';
+import { useMediaQuery } from '@mantine/hooks';
+import { notifications } from '@mantine/notifications';
+import { IconPhoneX } from '@tabler/icons-react';
+import { useCallback, useEffect, useMemo, useState } from 'react';
+import { Link } from 'wouter';
+import { ProblemError } from '../api/client';
+import { CallHeader } from '../components/CallHeader';
+import { EmptyState } from '../components/EmptyState';
+import { FeedBanners } from '../components/FeedBanners';
+import { EvidenceContext } from '../components/insights/evidence';
+import { Insights } from '../components/insights/Insights';
+import { useSentimentTrend } from '../components/insights/useSentimentTrend';
+import { Problem } from '../components/Problem';
+import { Transcript } from '../components/transcript/Transcript';
+import { callName } from '../names';
+import { useCall } from '../state/useCall';
+import classes from './CallPage.module.css';
+
+const NARROW = '(max-width: 56em)';
+type Tab = 'transcript' | 'insights';
+
+export function CallPage({ callId }: { callId: string }) {
+  const { state, error, retry, status, putInsight } = useCall(callId, showAlert);
+  const trend = useSentimentTrend(state);
+  const narrow = useMediaQuery(NARROW);
+  const [tab, setTab] = useState<Tab>('transcript');
+  const [pointed, setPointed] = useState<readonly string[]>([]);
+  const [target, setTarget] = useState<{ segmentId: string } | null>(null);
+
+  const name = state && callName(state.call);
+  const live = state?.call.status === 'live';
+  useEffect(() => {
+    if (name) document.title = `${live ? '● ' : ''}${name} · Hearline`;
+  }, [name, live]);
+
+  const go = useCallback((segmentIds: readonly string[]) => {
+    const [segmentId] = segmentIds;
+    if (!segmentId) return;
+    setTab('transcript');
+    setPointed(segmentIds);
+    setTarget({ segmentId });
+  }, []);
+  const evidence = useMemo(() => ({ point: setPointed, go }), [go]);
+  const pointedSet = useMemo(() => new Set(pointed), [pointed]);
+
+  if (!state) {
+    if (error instanceof ProblemError && error.status === 404) return <CallMissing />;
+    if (error) return <Problem title="The call could not be loaded" error={error} onRetry={retry} />;
+    return <CallLoading />;
+  }
+  return (
+    <EvidenceContext value={evidence}>
+      <div className={classes.root}>
+        <CallHeader state={state} status={status} />
+        <FeedBanners status={status} lag={state.lag} />
+        {narrow && (
+          <SegmentedControl
+            className={classes.tabs}
+            fullWidth
+            aria-label="What to show"
+            data={[
+              { value: 'transcript', label: 'Transcript' },
+              { value: 'insights', label: 'Insights' },
+            ]}
+            value={tab}
+            onChange={(value) => setTab(value as Tab)}
+          />
+        )}
+        <div className={classes.columns} data-tab={tab}>
+          <div className={classes.transcript}>
+            <Transcript state={state} evidence={pointedSet} target={target} />
+          </div>
+          <div className={classes.insights}>
+            <Insights state={state} trend={trend} onActionItemChanged={putInsight} />
+          </div>
+        </div>
+      </div>
+    </EvidenceContext>
+  );
+}
+
+function showAlert(data: Record<string, unknown>) {
+  const said = [data.text, data.message, data.reason].find((value) => typeof value === 'string');
+  notifications.show({ color: 'orange', title: 'Alert', message: String(said ?? 'This call needs a look.') });
+}
+
+function CallLoading() {
+  return (
+    <div className={classes.root} role="status" aria-label="Loading the call">
+      <Skeleton height={44} width="min(420px, 100%)" radius={10} />
+      <div className={classes.columns} data-tab="transcript">
+        <Skeleton className={classes.transcript} radius={14} />
+        <Skeleton className={classes.insights} radius={14} />
+      </div>
+    </div>
+  );
+}
+
+function CallMissing() {
+  return (
+    <EmptyState
+      icon={IconPhoneX}
+      title="There is no such call"
+      detail="It may have been deleted, or it belongs to another tenant."
+    >
+      <Button component={Link} href="/" variant="default">
+        All calls
+      </Button>
+    </EmptyState>
+  );
+}

@@ -1,0 +1,93 @@
+import { describe, expect, it } from 'vitest';
+import type { Word } from '../src/api/types';
+import { annotate } from '../src/components/transcript/annotate';
+import { rowsOf } from '../src/components/transcript/rows';
+import { findHits } from '../src/components/transcript/search';
+import { applyAll, emptyCall } from '../src/state/call';
+import { CALL_ID, EVENTS, segment } from './fixtures/call';
+
+const word = (w: string, p: number): Word => ({ w, p, start_ms: 0, end_ms: 0 });
+const final = (...args: Parameters<typeof segment>) => ({ ...segment(...args), is_final: true });
+const texts = (text: string, words: Word[], query: string) =>
+  annotate(text, words, query).map((span) => {
+    const marks = `${span.unsure === null ? '' : '?'}${span.hit ? '!' : ''}`;
+    return marks + span.text;
+  });
+
+describe('rows', () => {
+  it('put gaps where they happened and begin a turn with each change of speaker', () => {
+    const rows = rowsOf(applyAll(emptyCall(CALL_ID), EVENTS));
+    expect(rows.map((row) => (row.type === 'gap' ? 'gap' : `${row.key}${row.head ? ' head' : ''}`))).toEqual([
+      'agent-0 head',
+      'customer-0 head',
+      'gap',
+      'agent-1 head',
+    ]);
+  });
+
+  it('keep one speaker together until a gap', () => {
+    const segments = [
+      final('agent', 0, 0, 'One'),
+      final('agent', 1, 900, 'two'),
+      final('agent', 2, 3000, 'three'),
+    ];
+    const gaps = [{ track_id: 't', start_ms: 2000, end_ms: 3000, cause: 'x' }];
+    expect(rowsOf({ segments, gaps }).map((row) => row.type === 'segment' && row.head)).toEqual([
+      true,
+      false,
+      false,
+      true,
+    ]);
+  });
+});
+
+describe('annotate', () => {
+  it('marks words heard with low confidence, whatever case and marks the text has', () => {
+    const words = [
+      word('raise', 0.9),
+      word('it', 0.9),
+      word('with', 0.9),
+      word('the', 0.9),
+      word('ombudsman', 0.3),
+    ];
+    expect(texts('Raise it with the Ombudsman.', words, '')).toEqual(['Raise it with the ', '?Ombudsman.']);
+  });
+
+  it('finds the right one of two equal words, and passes over words that were cleaned away', () => {
+    const words = [word('no', 0.9), word('uh', 0.2), word('no', 0.2), word('way', 0.9)];
+    expect(texts('No, no way', words, '')).toEqual(['No, ', '?no', ' way']);
+  });
+
+  it('marks hits, also across doubtful words, and loses no letter', () => {
+    const words = [word('meter', 0.9), word('reading', 0.2), word('today', 0.9)];
+    expect(texts('Meter reading today', words, 'r READ')).toEqual([
+      'Mete',
+      '!r ',
+      '?!read',
+      '?ing',
+      ' today',
+    ]);
+  });
+
+  it('takes markup for text', () => {
+    const text = '<img src=x onerror=alert(1)>';
+    expect(
+      annotate(text, [], 'src')
+        .map((span) => span.text)
+        .join(''),
+    ).toBe(text);
+  });
+
+  it('marks nothing without a query', () => {
+    expect(texts('as it is', [], '  ')).toEqual(['as it is']);
+  });
+});
+
+it('search finds every place, in order', () => {
+  const segments = [final('agent', 0, 0, 'Bill by bill'), final('customer', 0, 900, 'No BILL')];
+  expect(findHits(rowsOf({ segments, gaps: [] }), 'bill')).toEqual([
+    { row: 0, segmentId: 'agent-0', start: 0 },
+    { row: 0, segmentId: 'agent-0', start: 8 },
+    { row: 1, segmentId: 'customer-0', start: 3 },
+  ]);
+});

@@ -1,0 +1,147 @@
+"""What a person sees: a real Chromium in front of a whole installation."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Page, async_playwright, expect
+
+from infra.model import DEFAULT_TENANT
+from infra.store.users import UserStore
+from tests.conftest import require_tool
+from tests.recordings import cut
+from tests.whole import ROOT, Whole, whole
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-fake-ui-for-media-stream",
+    "--use-fake-device-for-media-stream",
+    "--autoplay-policy=no-user-gesture-required",
+]
+SAMPLE = ROOT / "infra" / "sample" / "call.flac"
+PATIENCE_MS = 45_000
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.timeout(240),
+    pytest.mark.asyncio(loop_scope="module"),
+]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def installation(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Whole]:
+    require_tool("chromium")
+    async with whole(tmp_path_factory.mktemp("page") / "data") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def greeting(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The agent's greeting alone: what the microphone hears."""
+    return cut(SAMPLE, tmp_path_factory.mktemp("greeting") / "greeting.wav", 0, 8, channel=1)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser(greeting: Path) -> AsyncIterator[Browser]:
+    chromium = require_tool("chromium")
+    flags = [*FLAGS, f"--use-file-for-fake-audio-capture={greeting}%noloop"]
+    async with async_playwright() as playwright:
+        started = await playwright.chromium.launch(executable_path=chromium, args=flags)
+        yield started
+        await started.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def page(browser: Browser, installation: Whole) -> AsyncIterator[Page]:
+    """A page that has come in by a login link; anything its console calls an error fails the test."""
+    users = UserStore(installation.pool)
+    user = await users.add(DEFAULT_TENANT, "somebody", "supervisor")
+    link = f"{installation.url}/login?token={await users.issue(user, 'login')}"
+    context = await browser.new_context(viewport={"width": 1440, "height": 900})
+    opened = await context.new_page()
+    opened.set_default_timeout(PATIENCE_MS)
+    errors: list[str] = []
+    opened.on("pageerror", lambda error: errors.append(str(error)))
+    await opened.goto(link)
+    await expect(opened).to_have_url(f"{installation.url}/")
+    yield opened
+    await context.close()
+    assert not errors
+
+
+async def test_a_call_arrives_on_the_page_while_it_is_spoken(installation: Whole, page: Page, tmp_path: Path) -> None:
+    recording = cut(SAMPLE, tmp_path / "call.wav", 0, 20)
+    async with installation.placing(recording) as sid:
+        row = page.get_by_test_id("call-row").first
+        await expect(row.get_by_test_id("live-badge")).to_be_visible(timeout=PATIENCE_MS)
+        await row.click()
+        finals = page.locator('[data-testid="segment"][data-final="true"]')
+        await expect(finals.first).to_contain_text("Thank you for calling", timeout=PATIENCE_MS)
+        await expect(page.get_by_test_id("live-badge")).to_be_visible()
+        await expect(finals.first).to_have_attribute("data-role", "agent")
+        await expect(page.locator('[data-testid="segment"][data-role="customer"]').first).to_be_visible(
+            timeout=PATIENCE_MS
+        )
+    snapshot = await installation.settled(sid)
+    await expect(finals).to_have_count(len(snapshot["segments"]), timeout=PATIENCE_MS)
+    for segment in snapshot["segments"]:
+        await expect(page.get_by_test_id("transcript")).to_contain_text(segment["text"])
+    await expect(page.get_by_test_id("summary")).to_contain_text("Platinum Motors")
+    await expect(page.get_by_test_id("live-badge")).to_have_count(0)
+
+
+async def test_the_page_keeps_its_place_when_the_server_goes_and_comes(
+    installation: Whole, page: Page, tmp_path: Path
+) -> None:
+    sid = await installation.place(cut(SAMPLE, tmp_path / "first.wav", 0, 7), speed=4)
+    snapshot = await installation.settled(sid)
+    await page.goto(f"{installation.url}/calls/{snapshot['call']['id']}")
+    finals = page.locator('[data-testid="segment"][data-final="true"]')
+    await expect(finals).to_have_count(len(snapshot["segments"]), timeout=PATIENCE_MS)
+    await page.evaluate("window.neverReloaded = true")
+    await expect(page.get_by_test_id("connection-state")).to_contain_text("Connected")
+
+    await installation.kill("serve")
+    await expect(page.get_by_test_id("connection-state")).not_to_contain_text("Connected", timeout=PATIENCE_MS)
+    missed = await installation.retold(snapshot)
+    await installation.start("serve")
+    await installation.ready()
+
+    await expect(page.get_by_test_id("connection-state")).to_contain_text("Connected", timeout=PATIENCE_MS)
+    await expect(page.get_by_test_id("transcript")).to_contain_text(missed, timeout=PATIENCE_MS)
+    await expect(finals).to_have_count(len(snapshot["segments"]) + 1)
+    assert await page.evaluate("window.neverReloaded") is True
+
+
+async def test_my_microphone_becomes_words(installation: Whole, page: Page) -> None:
+    await page.get_by_test_id("mic-button").first.click()
+    await expect(page.get_by_test_id("recording-indicator").first).to_be_visible(timeout=PATIENCE_MS)
+    finals = page.locator('[data-testid="segment"][data-final="true"]')
+    await expect(finals.first).to_contain_text("Thank you for calling", timeout=PATIENCE_MS)
+    call_id = page.url.rsplit("/", 1)[1]
+    await page.get_by_test_id("recording-indicator").get_by_role("button", name="Stop").click()
+    await expect(page.get_by_test_id("recording-indicator")).to_have_count(0, timeout=PATIENCE_MS)
+    snapshot = await installation.settled_id(call_id)
+    assert snapshot["call"]["door"] == "browser"
+    assert [segment["text"] for segment in snapshot["segments"]]
+
+
+async def test_what_was_said_never_becomes_markup(installation: Whole, page: Page, tmp_path: Path) -> None:
+    sid = await installation.place(cut(SAMPLE, tmp_path / "short.wav", 0, 7), speed=4)
+    snapshot = await installation.settled(sid)
+    hostile = '<img src=x onerror="window.pwned=1"><script>window.pwned=1</script>'
+    await installation.pool.execute(
+        "UPDATE meeting_transcripts SET cleaned_text = $2, words = '[]' WHERE id = $1",
+        snapshot["segments"][0]["segment_id"],
+        hostile,
+    )
+    await page.goto(f"{installation.url}/calls/{snapshot['call']['id']}")
+    await expect(page.get_by_test_id("transcript")).to_contain_text(hostile, timeout=PATIENCE_MS)
+    assert await page.evaluate("window.pwned") is None
