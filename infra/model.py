@@ -66,6 +66,8 @@ class Call:
     from_number: str | None = None
     to_number: str | None = None
     title: str | None = None
+    owner_id: UUID | None = None
+    """The user who may go on with it, where a user opened it."""
     tenant_id: UUID = DEFAULT_TENANT
 
 

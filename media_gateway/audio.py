@@ -245,10 +245,12 @@ class _Fir:
         missing = blocks * step + 2 * self._reach - len(line)
         if missing > 0:
             line = np.pad(line, (0, missing))
-        windows = np.lib.stride_tricks.as_strided(line, (blocks, len(self._matrix)), (4 * step, 4), writeable=False)
+        # Overlapping windows over the line's memory; NumPy checks the bounds.
+        windows = np.ndarray((blocks, len(self._matrix)), np.float32, line, strides=(4 * step, 4))
         product = (np.ascontiguousarray(windows) @ self._matrix).ravel()[: groups * self._up]
         np.rint(product, out=product)
-        np.clip(product, -32768, 32767, out=product)
+        np.maximum(product, -32768, out=product)
+        np.minimum(product, 32767, out=product)
         self._out += len(product)
         return product.astype(np.int16)
 

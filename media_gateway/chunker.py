@@ -76,7 +76,7 @@ class Chunker:
         self._pcm.clear()
 
     def _end_gap(self, received_at_ms: int) -> None:
-        """The hole is as long as it gets: fill the chunk it began in, leave whole ones out, begin the one it ends in."""
+        """The hole is complete: fill the chunk it began in, leave whole ones out, begin the one it ends in."""
         if not self._gap:
             return
         begin = self._start + len(self._pcm) // 2

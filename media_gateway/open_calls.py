@@ -42,12 +42,14 @@ class Stream:
         """Go on in another format."""
         audio_s = self.audio_s
         self.audio_format = audio_format
-        self.audio_bytes = int(audio_s * audio_format.sample_bytes * audio_format.rate_hz)
+        rate = audio_format.sample_bytes * audio_format.rate_hz
+        self.audio_bytes = int(audio_s * rate * max(len(self.roles), 1))
 
     @property
     def audio_s(self) -> float:
-        """Seconds of audio that it has sent, all parties together."""
-        return self.audio_bytes / self.audio_format.sample_bytes / self.audio_format.rate_hz
+        """Seconds of audio that it has sent, on average over its parties."""
+        rate = self.audio_format.sample_bytes * self.audio_format.rate_hz
+        return self.audio_bytes / rate / max(len(self.roles), 1)
 
 
 class Line:
@@ -120,10 +122,8 @@ class Line:
 class OpenCall:
     """A live call, its lines and the streams that are attached to it."""
 
-    def __init__(self, handle: CallHandle, owner: str | None) -> None:
+    def __init__(self, handle: CallHandle) -> None:
         self.handle = handle
-        self.owner = owner
-        """The user whose call it is, for doors where that matters."""
         self.lines: dict[Role, Line] = {}
         self.streams: set[Stream] = set()
         self.grace: asyncio.TimerHandle | None = None
@@ -161,7 +161,7 @@ class OpenCalls:
     def __len__(self) -> int:
         return len(self._calls)
 
-    async def attach(self, call: Call, stream: Stream, owner: str | None = None) -> OpenCall:
+    async def attach(self, call: Call, stream: Stream) -> OpenCall:
         """Answer the call, or join the live one, and attach the stream to it.
 
         Raises:
@@ -172,8 +172,8 @@ class OpenCalls:
             handle = await self._registry.answer(call)
             if handle.call.door != call.door or handle.call.external_id != call.external_id:
                 raise CallRefused("this call came by another door")
-            open_call = self._calls.setdefault(call.id, OpenCall(handle, owner))  # another stream may have been faster
-        if open_call.owner != owner:
+            open_call = self._calls.setdefault(call.id, OpenCall(handle))  # another stream may have been faster
+        if open_call.handle.call.owner_id != call.owner_id:
             raise CallRefused("this call is another user's")
         if open_call.grace is not None:
             open_call.grace.cancel()

@@ -69,7 +69,7 @@ class Registry:
             raise CallRefused("the server is about to stop")
         if not (self.to_bus.has_room and self.to_store.has_room):
             raise CallRefused("Redis or PostgreSQL has been away for too long")
-        started_at = await self._began_before(call.id)
+        started_at = await self._began_before(call)
         if (live := self._calls.get(call.id)) is not None:  # another leg was quicker
             return live
         live = LiveCall(self, dataclasses.replace(call, started_at=started_at) if started_at else call)
@@ -79,13 +79,20 @@ class Registry:
         live.begin()
         return live
 
-    async def _began_before(self, call_id: UUID) -> datetime | None:
-        """A call that comes back, after a crash say, goes on by its first clock."""
+    async def _began_before(self, call: Call) -> datetime | None:
+        """A call that comes back, after a crash say, goes on by its first clock; a stranger's call does not."""
         try:
             async with asyncio.timeout(_KNOWN_BEFORE_S):
-                return await self.store.started_at(call_id)
+                origin = await self.store.origin(call.id)
         except StoreAway:
             return None
+        if origin is None:
+            return None
+        if any(origin[name] != getattr(call, name) for name in ("tenant_id", "door", "external_id", "owner_id")):
+            raise CallRefused("a call of that id came by another door or is somebody else's")
+        began = origin["started_at"]
+        assert isinstance(began, datetime)
+        return began
 
     def forget(self, call_id: UUID) -> None:
         """Take an ended call off the list."""

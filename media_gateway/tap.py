@@ -21,6 +21,7 @@ _DROPPED: Final = Counter(
     "hearline_spool_dropped_chunks_total", "Chunks dropped, and marked, because the spool was full"
 )
 _BATCH: Final = 128
+_CAUSE: Final = "spool-full"
 _ENTRY_BYTES: Final = 400
 """What a chunk costs beside its samples."""
 
@@ -36,7 +37,8 @@ class Tap:
         self._max_bytes = max_bytes
         self._bytes = 0
         self._spool: deque[tuple[UUID, AudioChunk]] = deque()
-        self._dropped_from_ms: dict[UUID, int] = {}
+        self._dropped: dict[UUID, list[Hole]] = {}
+        """What each track's next chunk has to tell of those that were dropped before it."""
         self._writing = False
         self._wake = asyncio.Event()
 
@@ -57,11 +59,32 @@ class Tap:
             track_id, chunk = self._spool.popleft()
             if not chunk.last:
                 self._bytes -= _cost(chunk)
-                self._dropped_from_ms.setdefault(track_id, chunk.start_ms)
+                self._remember(track_id, chunk)
                 _DROPPED.inc()
                 return True
             self._spool.append((track_id, chunk))
         return False
+
+    def _remember(self, track_id: UUID, dropped: AudioChunk) -> None:
+        holes = self._dropped.setdefault(track_id, [])
+        holes += [hole for hole in dropped.holes if hole.start_ms < dropped.start_ms]  # those inside it go with it
+        if holes and holes[-1].cause == _CAUSE and holes[-1].end_ms == dropped.start_ms:
+            holes[-1] = dataclasses.replace(holes[-1], end_ms=dropped.end_ms)
+        else:
+            holes.append(Hole(dropped.start_ms, dropped.end_ms, _CAUSE))
+
+    def _with_holes(self, track_id: UUID, chunk: AudioChunk) -> AudioChunk:
+        """Return the chunk with what was dropped before it. What was dropped behind it, while it was under way in
+        vain, is left to its successor.
+        """
+        dropped = self._dropped.pop(track_id, None)
+        if dropped is None:
+            return chunk
+        before = [hole for hole in dropped if chunk.last or hole.start_ms <= chunk.start_ms]
+        if len(before) < len(dropped):
+            self._dropped[track_id] = [hole for hole in dropped if hole not in before]
+        before.sort(key=lambda hole: hole.start_ms)
+        return dataclasses.replace(chunk, holes=(*before, *chunk.holes))
 
     async def run(self) -> None:
         """Write for ever, everything that is there in one round trip."""
@@ -90,11 +113,7 @@ class Tap:
         while self._spool and len(batch) < _BATCH:
             track_id, chunk = self._spool.popleft()
             self._bytes -= _cost(chunk)
-            dropped_from_ms = self._dropped_from_ms.pop(track_id, None)
-            if dropped_from_ms is not None:
-                hole = Hole(dropped_from_ms, chunk.start_ms, "spool-full")
-                chunk = dataclasses.replace(chunk, holes=(hole, *chunk.holes))
-            batch.append((track_id, chunk))
+            batch.append((track_id, self._with_holes(track_id, chunk)))
         return batch
 
     def _put_back(self, batch: list[tuple[UUID, AudioChunk]]) -> None:

@@ -106,7 +106,7 @@ class Timeline:
         if self._calm:
             ahead = start - self._next
             snap = samples if samples < self._snap else self._snap  # noqa: FURB136  (the hot path: min() costs 80 ns)
-            if -snap < ahead < snap and start > self._last:
+            if -snap < ahead < snap and start > self._last and len(payload) == samples * self._sample_bytes:
                 self._next += samples
                 self._last = start
                 self._last_now_ms = now_ms
@@ -146,6 +146,8 @@ class Timeline:
         else:
             self._dismiss()
             other = self._waiting.get(frame.start)
+            if other is not None:  # two of one timestamp, not alike: the longer one is heard
+                self.duplicate += 1
             if other is None or other.samples < frame.samples:
                 self._waiting[frame.start] = frame
             self._drain(pieces, self._reorder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Final
 from uuid import UUID
 
 from aiohttp import web
@@ -15,6 +16,9 @@ from webhooks.signature import SignedForms
 from webhooks.twilio_status import TwilioStatus
 from webhooks.twilio_voice import TwilioVoice
 
+OUR_FAULT: Final = frozenset({"server-shutdown", "gateway lost"})
+"""Ends of a call that the caller had no part in: Twilio may bring it back."""
+
 
 def add_webhooks(
     app: web.Application, *, settings: Settings, tokens: StreamTokens, calls: CallStore, base_url: str
@@ -26,7 +30,7 @@ def add_webhooks(
             state = await calls.state(call_id)
         except StoreAway:
             return False
-        return state is not None and state["status"] == "ended"
+        return state is not None and state["status"] == "ended" and state["end_reason"] not in OUR_FAULT
 
     forms = SignedForms(settings.twilio_token, base_url)
     voice = TwilioVoice(

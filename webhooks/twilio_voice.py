@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Final, Literal
+from typing import Final
 from uuid import UUID
 
 from aiohttp import web
@@ -18,6 +18,7 @@ from twilio.twiml.voice_response import VoiceResponse
 
 from infra.model import DEFAULT_TENANT
 from infra.problem import problem
+from infra.settings import TwilioMode
 from infra.telemetry import logger
 from infra.tokens import StreamGrant, StreamTokens, twilio_call_id
 from webhooks.signature import FormError, SignedForms
@@ -31,8 +32,6 @@ _SID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _MAX_DIAL_TARGETS: Final = 10
 _APOLOGY: Final = "We are sorry, the line was interrupted. Please stay with us while we reconnect you."
 _FAREWELL: Final = "We are sorry, we cannot take your call at the moment. Please try again later."
-
-TwilioMode = Literal["connect", "listen"]
 
 
 async def _never_over(_: UUID) -> bool:

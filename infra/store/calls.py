@@ -12,8 +12,9 @@ import asyncpg
 from infra.model import Call, Leg, Track
 
 UPSERT_CALL: Final = """
-INSERT INTO calls (id, tenant_id, external_id, door, title, from_number, to_number, gateway_id, started_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+INSERT INTO calls (id, tenant_id, external_id, door, title, from_number, to_number, gateway_id, started_at,
+    owner_id)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 ON CONFLICT (id) DO NOTHING
 """
 REOPEN_CALL: Final = """
@@ -43,8 +44,10 @@ SELECT greatest(
     coalesce((SELECT max(resume_ms) FROM tracks WHERE call_id = $1), 0))
 """
 OPEN_TRACKS: Final = "SELECT count(*) FROM tracks WHERE call_id = $1 AND closed_at IS NULL"
-STARTED_AT: Final = "SELECT started_at FROM calls WHERE id = $1"
-CALL_STATE: Final = "SELECT status, settled_at FROM calls WHERE id = $1"
+ORIGIN: Final = """
+SELECT tenant_id, door, external_id, owner_id, started_at FROM calls WHERE id = $1
+"""
+CALL_STATE: Final = "SELECT status, end_reason, settled_at FROM calls WHERE id = $1"
 
 _SUMMARY_COLUMNS: Final = """
     c.id, c.external_id, c.door, c.title, c.status, c.end_reason, c.from_number, c.to_number,
@@ -171,13 +174,12 @@ class CallStore:
         """Return how many tracks of the call still have audio to recognise."""
         return int(await self._pool.fetchval(OPEN_TRACKS, call_id))
 
-    async def started_at(self, call_id: UUID) -> datetime | None:
-        """Return when a call began, None when it is not known."""
-        found = await self._pool.fetchval(STARTED_AT, call_id)
-        return found if isinstance(found, datetime) else None
+    async def origin(self, call_id: UUID) -> asyncpg.Record | None:
+        """Return (tenant_id, door, external_id, owner_id, started_at), None for an unknown call."""
+        return await self._pool.fetchrow(ORIGIN, call_id)
 
     async def state(self, call_id: UUID) -> asyncpg.Record | None:
-        """Return (status, settled_at), None for an unknown call."""
+        """Return (status, end_reason, settled_at), None for an unknown call."""
         return await self._pool.fetchrow(CALL_STATE, call_id)
 
     async def page(
@@ -233,6 +235,7 @@ def _call_row(call: Call, gateway_id: str) -> tuple[Any, ...]:
         call.to_number,
         gateway_id,
         call.started_at,
+        call.owner_id,
     )
 
 

@@ -43,7 +43,7 @@ class User(Protocol):
     """Who captures."""
 
     @property
-    def id(self) -> object:
+    def id(self) -> UUID:
         """Their id; the call is theirs."""
 
     @property
@@ -133,10 +133,11 @@ class _CaptureSocket(MediaSocket):
             external_id=start.call_id,
             started_at=utc_now(),
             title=start.title,
+            owner_id=self._user.id,
             tenant_id=self._user.tenant_id,
         )
         try:
-            open_call = await self.door.calls.attach(call, stream, owner=str(self._user.id))
+            open_call = await self.door.calls.attach(call, stream)
         except CallRefused as error:
             raise ProtocolError(CloseCode.POLICY, "call-refused", str(error)) from None
         self.stream, self.call = stream, open_call

@@ -33,7 +33,7 @@ class SocketLimits:
     """Between pings; one unanswered for half as long ends the connection."""
     max_message_bytes: int = 64 * 1024
     max_speed: float | None = None
-    """Audio seconds a second, over the whole stream and all its tracks; None for no limit."""
+    """Seconds of each party's audio a second, over the whole stream; None for no limit."""
     burst_s: float = 20.0
     """Audio that may come at any speed, before `max_speed` counts."""
 

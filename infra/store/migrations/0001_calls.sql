@@ -18,6 +18,7 @@ CREATE TABLE calls (
     status        text NOT NULL DEFAULT 'live' CHECK (status IN ('live', 'ended')),
     end_reason    text,
     gateway_id    text NOT NULL,
+    owner_id      uuid,                        -- the user who may go on with it, where a user opened it
     started_at    timestamptz NOT NULL,
     ended_at      timestamptz,
     duration_ms   bigint,
