@@ -8,6 +8,7 @@ import socket
 import sys
 from dataclasses import dataclass
 
+import aiohttp
 import asyncpg
 
 from infra.bus.streams import BusError, open_redis
@@ -27,7 +28,7 @@ class Check:
 
 
 def check_machine(settings: Settings) -> list[Check]:
-    """Look at Python, the data directory and the port."""
+    """Look at Python and the data directory."""
     version = ".".join(map(str, sys.version_info[:3]))
     checks = [Check("python", sys.version_info >= (3, 11), version)]
     data_dir = settings.hearline_data_dir
@@ -36,8 +37,25 @@ def check_machine(settings: Settings) -> list[Check]:
     checks.append(Check("data directory", writable, f"{data_dir}" if writable else f"{nearest} is not writable"))
     free = shutil.disk_usage(nearest).free
     checks.append(Check("disk", free > FREE_DISK_BYTES, f"{free / 1024**3:.1f} GiB free"))
-    checks.append(check_port(settings))
     return checks
+
+
+async def check_server(settings: Settings) -> Check:
+    """Look whether Hearline runs at the configured place and is ready, or could run there."""
+    url = f"http://{settings.hearline_host}:{settings.hearline_port}"
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session,
+            session.get(f"{url}/readyz") as reply,
+        ):
+            state = await reply.json(content_type=None)
+            away = [name for name, check in state["checks"].items() if not check["ok"]]
+    except aiohttp.ClientConnectorError:
+        port = check_port(settings)
+        return Check("server", port.ok, f"not running; {port.detail}")
+    except (aiohttp.ClientError, TimeoutError, ValueError, LookupError, TypeError, AttributeError):
+        return Check("server", False, f"something else than Hearline answers at {url}: set HEARLINE_PORT")
+    return Check("server", not away, f"running at {url}, " + (f"without {', '.join(away)}" if away else "ready"))
 
 
 def check_port(settings: Settings) -> Check:

@@ -447,7 +447,7 @@ def _model_name(settings: Settings) -> str:
 
 
 async def _examine_services(settings: Settings) -> list[checks.Check]:
-    found = checks.check_machine(settings) + checks.check_twilio(settings)
+    found = [*checks.check_machine(settings), await checks.check_server(settings), *checks.check_twilio(settings)]
     if settings.database_url is None:
         found.append(checks.Check("postgresql", None, "embedded: started by `hearline all`"))
     else:

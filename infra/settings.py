@@ -26,7 +26,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, env_file=".env", env_file_encoding="utf-8", extra="ignore")
 
     hearline_host: str = Field("127.0.0.1", description="address that the one port listens on")
-    hearline_port: int = Field(8080, ge=0, le=65535, description="the one port (0 = any free one)")
+    hearline_port: int = Field(8080, ge=1, le=65535, description="the one port")
     hearline_data_dir: Path = Field(
         Path("~/.local/share/hearline"), description="models, embedded databases and secrets"
     )
@@ -49,11 +49,13 @@ class Settings(BaseSettings):
     )
     twilio_dial: str | None = Field(None, description="number or client:NAME that a listened-to call is dialled on to")
 
-    sip_host: str | None = Field(None, description="address of the SIP socket (off when unset)")
-    sip_port: int = Field(5060, ge=0, le=65535, description="port of the SIP socket")
-    rtp_ports: str = Field("10000-10999", pattern=r"^\d{1,5}-\d{1,5}$", description="UDP ports for media")
+    sip_host: str | None = Field(
+        None, description="address of the SIP socket (the SIP door is still to come)"
+    )
+    sip_port: int = Field(5060, ge=0, le=65535, description="port of the SIP socket (the same)")
+    rtp_ports: str = Field("10000-10999", pattern=r"^\d{1,5}-\d{1,5}$", description="UDP ports for media (the same)")
     sip_trunks: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="networks that may send calls, comma separated"
+        (), description="networks that may send calls, comma separated (the same)"
     )
 
     asr_engine: AsrEngine = Field("auto", description="recogniser")

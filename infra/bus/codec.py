@@ -83,7 +83,7 @@ def event_from_bytes(event_id: str, raw: bytes) -> Event:
     """Return the event stored under `event_id`; raise CodecError when it is malformed."""
     try:
         return msgspec.convert({**_event.decode(raw), "id": event_id}, Event)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise CodecError(f"malformed event {event_id}: {error}") from error
 
 

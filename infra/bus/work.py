@@ -117,19 +117,21 @@ class WorkQueue:
         return int(await self._redis.xlen(keys.dead(self.kind)))
 
     async def _abandoned(self) -> Lease | None:
-        _, entries, _ = await self._redis.xautoclaim(self._stream, GROUP, self.owner, self.lease_ms, count=1)
-        if not entries:
-            return None
-        entry, fields = entries[0]
-        pending = await self._redis.xpending_range(self._stream, GROUP, min=entry, max=entry, count=1)
-        return Lease(entry.decode(), fields[b"item"], pending[0]["times_delivered"] if pending else 1)
+        # Not XAUTOCLAIM: it looks at the first few pending entries only, which may all be in good hands.
+        pending = {"min": "-", "max": "+", "count": 1, "idle": self.lease_ms}
+        while silent := await self._redis.xpending_range(self._stream, GROUP, **pending):
+            entry, deliveries = silent[0]["message_id"], silent[0]["times_delivered"]
+            claimed = await self._redis.xclaim(self._stream, GROUP, self.owner, self.lease_ms, [entry])
+            if claimed and claimed[0][0] is not None:  # else a peer was quicker
+                return _lease(entry, claimed[0][1], deliveries + 1)
+        return None
 
     async def _fresh(self, block_ms: int) -> Lease | None:
         reply = await self._redis.xreadgroup(GROUP, self.owner, {self._stream: ">"}, count=1, block=block_ms)
         if not reply:
             return None
         entry, fields = reply[0][1][0]
-        return Lease(entry.decode(), fields[b"item"], 1)
+        return _lease(entry, fields, 1)
 
     async def _make_group(self) -> None:
         try:
@@ -137,3 +139,8 @@ class WorkQueue:
         except ResponseError as error:
             if not str(error).startswith("BUSYGROUP"):
                 raise
+
+
+def _lease(entry: bytes, fields: dict[bytes, bytes], deliveries: int) -> Lease:
+    """An entry that is not ours has an empty item, which nobody can read."""
+    return Lease(entry.decode(), fields.get(b"item", b""), deliveries)

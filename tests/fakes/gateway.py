@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
@@ -90,3 +92,10 @@ class CountingMeter:
 
     def frames(self, door: str, outcome: str, count: int) -> None:
         self.outcomes[outcome] += count
+
+
+async def until(condition: Callable[[], object], within_s: float = 5.0) -> None:
+    """Wait for something that another task brings about."""
+    async with asyncio.timeout(within_s):
+        while not condition():  # noqa: ASYNC110  (there is no event to wait for: the condition is any state at all)
+            await asyncio.sleep(0.005)
