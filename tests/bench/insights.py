@@ -166,7 +166,8 @@ def recorded_calls() -> list[Item]:
         lines = (DATA / folder / f"{name}.txt").read_text().splitlines()
         found = (LINE.match(line) for line in lines)
         turns = tuple(
-            (match.group(1), match.group(2)) if match else ("unknown", line) for match, line in zip(found, lines, strict=True)
+            (match.group(1), match.group(2)) if match else ("unknown", line)
+            for match, line in zip(found, lines, strict=True)
         )
         items.append(Item(turns, frozenset(labels)))
     return items
@@ -247,7 +248,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ]
     print(f"{'corpus':42}{'split':10}{'items':>6}{'accuracy':>10}{'majority':>10}{'confidence':>12}")
     for row in rows:
-        print(f"{row.corpus:42}{row.split:10}{row.items:6}{row.accuracy:10.3f}{row.majority:10.3f}{row.confidence:12.2f}")
+        print(
+            f"{row.corpus:42}{row.split:10}{row.items:6}{row.accuracy:10.3f}{row.majority:10.3f}{row.confidence:12.2f}"
+        )
     print("\nconfidence against truth, held out sentences with an intent")
     bins = []
     for low, high in ((0.0, 0.6), (0.6, 0.75), (0.75, 0.85), (0.85, 1.0)):
@@ -257,9 +260,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"  {low:.2f} to {high:.2f}: {len(inside):4} items, {sum(inside) / len(inside):.3f} right")
     spent = cost(900)
     print(
-        f"\na call of {spent['turns']} turns (about an hour): {spent['hear_ms_mean']:.2f} ms CPU a turn (worst "
-        f"{spent['hear_ms_max']:.1f}), all findings {spent['look_ms_first']:.2f} ms early, {spent['look_ms_last']:.2f} ms at "
-        f"the end; {spent['cpu_s_total']:.2f} CPU-s in all with a look after every turn"
+        f"\na call of {spent['turns']} turns (about an hour): "
+        f"{spent['hear_ms_mean']:.2f} ms CPU a turn (worst {spent['hear_ms_max']:.1f}), "
+        f"all findings {spent['look_ms_first']:.2f} ms early, {spent['look_ms_last']:.2f} ms at the end; "
+        f"{spent['cpu_s_total']:.2f} CPU-s in all with a look after every turn"
     )
     options.json.parent.mkdir(parents=True, exist_ok=True)
     report = {"intent": [asdict(row) for row in rows], "confidence": bins, "cost": spent}

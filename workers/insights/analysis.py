@@ -13,7 +13,8 @@ from workers.insights.kinds.registry import BY_NAME, KINDS
 class BuiltinAnalyser:
     """Reads one call as it goes; each turn is read once, and the same turns always give the same findings.
 
-    `called_on` is the day of the call where the parties are: 'tomorrow' is relative to it. Without it no due date is given.
+    `called_on` is the day of the call where the parties are: 'tomorrow' is relative to it. Without it no due date
+    is given.
     """
 
     def __init__(self, *, called_on: date | None = None) -> None:

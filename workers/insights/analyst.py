@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import date
+from typing import TypeGuard
 
 from workers.insights.analysis import BuiltinAnalyser
 from workers.insights.findings import BUILTIN, Finding, Turn
@@ -16,7 +17,7 @@ from workers.insights.promises import overlap
 
 _ITEM = actions.NAME
 _OUTDATED_AFTER_TURNS = 10
-"""So many turns after the model's last answer, the built-in analyser knows better."""
+"""So many turns after the last answer of a model that is out of reach, the built-in analyser knows better."""
 _SAME = 0.6
 
 
@@ -41,7 +42,7 @@ class Analysis:
 
 
 class Analyst:
-    """Analyses one call. `findings` is cheap and never waits; `consult` asks the language model.
+    """Analyses one call. `findings` is cheap and never waits; `consult` asks the language model, once at a time.
 
     `interval_s` is the least time between two questions to the model, in seconds.
     """
@@ -72,6 +73,16 @@ class Analyst:
         """How many turns have been heard."""
         return len(self._builtin.conversation.turns)
 
+    @property
+    def state(self) -> AnalystState:
+        """Which analyser speaks, and why if it is not the one that was asked for."""
+        if self._llm is None:
+            return AnalystState(BUILTIN, degraded=False, reason=None)
+        source = self._llm.source if self._is_current(self._answer) else BUILTIN
+        if self._reason is None and self._answer is None:
+            return AnalystState(source, degraded=False, reason="waiting for the language model's first answer")
+        return AnalystState(source, degraded=self._reason is not None, reason=self._reason)
+
     def restore(self, stored: Iterable[Finding]) -> None:
         """Take over what another worker has stored, so that its action items keep their keys."""
         self._shown.update({finding.key: finding for finding in stored if finding.kind == _ITEM})
@@ -81,10 +92,14 @@ class Analyst:
         self._builtin.add(turn)
 
     def is_due(self, *, settled: bool = False) -> bool:
-        """Tell whether the language model should be asked now: new turns, and the interval is over or the call is."""
-        if self._llm is None or self.turns == self._asked_turns:
+        """Tell whether the language model should be asked now: new turns and the interval over, or a last word due."""
+        if self._llm is None or self.turns == 0:
             return False
-        return settled or self._asked_at is None or self._clock() - self._asked_at >= self._interval_s
+        if settled:
+            return self._answer is None or self._answer.turns < self.turns
+        if self.turns == self._asked_turns:
+            return False
+        return self._asked_at is None or self._clock() - self._asked_at >= self._interval_s
 
     async def consult(self, *, settled: bool = False) -> None:
         """Ask the language model about all turns so far; if it cannot be had, say so in the state."""
@@ -112,12 +127,12 @@ class Analyst:
         """Return what is known now, without asking anybody."""
         findings = self._present(settled=settled)
         self._shown.update({finding.key: finding for finding in findings if finding.kind == _ITEM})
-        return Analysis(findings, self._state(findings))
+        return Analysis(findings, self.state)
 
     def _present(self, *, settled: bool) -> list[Finding]:
         builtin = self._builtin.findings(settled=settled)
         answer = self._answer
-        if answer is None or self.turns - answer.turns > _OUTDATED_AFTER_TURNS:
+        if not self._is_current(answer):
             return builtin
         findings: list[Finding] = []
         for kind in KINDS:
@@ -148,17 +163,8 @@ class Analyst:
                 items.append(replace(own, body={**own.body, "status": "dismissed"}, source=source))
         return items
 
-    def _state(self, findings: list[Finding]) -> AnalystState:
-        if self._llm is None:
-            return AnalystState(BUILTIN, degraded=False, reason=None)
-        from_model = any(finding.source != BUILTIN for finding in findings)
-        if self._reason is not None:
-            return AnalystState(self._llm.source if from_model else BUILTIN, degraded=True, reason=self._reason)
-        if not from_model:
-            waiting = (
-                "waiting for the language model's first answer"
-                if self._answer is None
-                else "its last answer is outdated"
-            )
-            return AnalystState(BUILTIN, degraded=False, reason=waiting)
-        return AnalystState(self._llm.source, degraded=False, reason=None)
+    def _is_current(self, answer: LlmAnswer | None) -> TypeGuard[LlmAnswer]:
+        """Tell whether the model's last answer still counts."""
+        if answer is None:
+            return False
+        return self._reason is None or self.turns - answer.turns <= _OUTDATED_AFTER_TURNS

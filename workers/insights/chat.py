@@ -32,7 +32,7 @@ _HOPELESS_REST_S: Final = 300.0
 """How long to leave a server alone that refuses the key or does not know the model."""
 
 
-class LlmUnavailable(Exception):  # noqa: N818 - it is a state of affairs, not a mistake
+class LlmUnavailable(Exception):
     """The language model gave no usable answer; `reason` says why, in words for the screen."""
 
     def __init__(self, reason: str, *, rest_s: float | None = None) -> None:

@@ -32,7 +32,7 @@ _HAIL: Final = re.compile(
     rf"|\b[Ww]elcome to ((?:{_NAME_WORD} ?)+)|\bfrom ((?:{_NAME_WORD} ?)+)"
 )
 _UNCASED_HAIL: Final = re.compile(
-    r" (?:this is|thank you for calling|thanks for calling|welcome to) ((?:[a-z]+ ){2,5}?)"
+    r" (?:this is (?=(?:[a-z]+ ){2})|thank(?:s| you) for calling |welcome to )((?:[a-z]+ ){1,5}?)"
     r"(?:my name|how (?:can|may)|(?:[a-z]+ )?speaking|customer (?:service|support)|$)"
 )
 _NOT_NAMES: Final = word_list("not_names")
@@ -116,7 +116,7 @@ class Conversation:
         return f" {' '.join(last.words[-6:])} "
 
     def _voice(self, turn: Turn, normal: str) -> Role:
-        """Tell the parties of a one-track call apart: by what they say, else by speaker, else by question and answer."""
+        """Tell the parties of a one-track call apart: by speaker and words, else by question and answer."""
         if len(self._roles) > 1 or turn.role in {"agent", "supervisor"}:
             return turn.role
         heard = {voice for voice, _ in _voices().matches(normal)}

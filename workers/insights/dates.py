@@ -9,23 +9,30 @@ from typing import Final
 
 _WEEKDAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _MONTHS: Final = (
-    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december",
+    "january", "february", "march", "april", "may", "june", "july", "august", "september",
+    "october", "november", "december",
 )  # fmt: skip
 _UNITS: Final = (
-    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen",
-    "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty",
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty",
 )  # fmt: skip
 _TENS: Final = {"twenty": 20, "thirty": 30, "forty": 40}
 _ORDINALS: Final = (
-    "zeroth", "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh",
-    "twelfth", "thirteenth", "fourteenth", "fifteenth", "sixteenth", "seventeenth", "eighteenth", "nineteenth", "twentieth",
+    "zeroth", "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth",
+    "eleventh", "twelfth", "thirteenth", "fourteenth", "fifteenth", "sixteenth", "seventeenth", "eighteenth",
+    "nineteenth", "twentieth",
 )  # fmt: skip
 
-_COUNT: Final = rf"(?:\d{{1,3}}|an?|a couple of|couple of|(?:twenty|thirty|forty)(?: (?:{'|'.join(_UNITS[1:10])}))?|{'|'.join(reversed(_UNITS[1:]))})"
+_UNIT: Final = "|".join(reversed(_UNITS[1:]))
+_COUNT: Final = (
+    rf"(?:\d{{1,3}}|an?|a couple of|couple of|(?:twenty|thirty|forty)(?: (?:{'|'.join(_UNITS[1:10])}))?|{_UNIT})"
+)
 _DAY: Final = rf"(?:\d{{1,2}}(?:st|nd|rd|th)?|(?:twenty |thirty )?(?:{'|'.join(reversed(_ORDINALS[1:]))})|thirtieth)"
 _SPAN: Final = re.compile(
-    rf" (?:(in|within|takes?|take up to|up to|less than|under|approximately|about|next|after|receive it in|for) (?:the )?(?:next |about |another )?)?"
-    rf"(?:{_COUNT} (?:to|or|and) )?({_COUNT}) (business |working )?(hour|day|week|month)s?( from now| from today)?(?= )"
+    r" (?:(in|within|takes?|up to|less than|under|approximately|about|next|after|for) "
+    r"(?:the )?(?:next |about |another )?)?"
+    rf"(?:{_COUNT} (?:to|or|and) )?({_COUNT}) (business |working )?(hour|day|week|month)s?"
+    r"( from now| from today)?(?= )"
 )
 _WEEKDAY: Final = re.compile(rf" (?:(on|by|this|next|coming|for|until|before) )*({'|'.join(_WEEKDAYS)})s?(?= )")
 _MONTH_DAY: Final = re.compile(rf" ({'|'.join(_MONTHS)}) (?:the )?({_DAY})(?= )")

@@ -1,7 +1,7 @@
 """Word lists and patterns, read from the data files in `lexicons/`.
 
-A pattern is a row of words: `a|b` is a choice, `a_b` words in a row, `word*` a beginning, `(a|b)?` may be
-missing, `..` stands for up to three words between and `...` for up to seven; `<name>` is a list of the same file.
+A pattern is a row of words: `a|b` is a choice, `a_b` words in a row, `word*` a beginning (`*ed` an ending), `(a|b)?`
+may be missing, `..` stands for up to three words between and `...` for up to seven; `<name>` is a list of the file.
 """
 
 from __future__ import annotations
@@ -58,6 +58,10 @@ class PatternSet(Generic[Meaning]):
                 self._always.append(pattern)
             for word in pattern.anchors:
                 self._by_word.setdefault(word, []).append(pattern)
+
+    def hits(self, normal: str) -> bool:
+        """Tell whether any pattern matches."""
+        return next(self.matches(normal), None) is not None
 
     def matches(self, normal: str) -> Iterator[tuple[Meaning, re.Match[str]]]:
         """Yield what each matching pattern stands for, each pattern once."""

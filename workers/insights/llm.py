@@ -54,13 +54,22 @@ class LlmAnalyser:
             reply = await self._client.ask(messages, prompt.ANSWER_SCHEMA)
             result, problems = self._checked(reply, transcript)
             if problems:
-                again = await self._client.ask(prompt.repair(messages, reply.text, problems), prompt.ANSWER_SCHEMA)
-                second, _ = self._checked(again, transcript)
-                result.findings += [finding for finding in second.findings if finding.kind not in result.kinds]
-                result.kinds |= second.kinds
+                await self._repair(result, prompt.repair(messages, reply.text, problems), transcript)
             if not result.kinds:
                 raise LlmUnavailable("its answers break the rules")
         return result
+
+    async def _repair(self, result: LlmAnswer, messages: list[prompt.Message], transcript: Transcript) -> None:
+        """Ask once more and take what was missing; an answer that is partly good stays so if that fails."""
+        try:
+            again = await self._client.ask(messages, prompt.ANSWER_SCHEMA)
+        except LlmUnavailable:
+            if not result.kinds:
+                raise
+            return
+        second, _ = self._checked(again, transcript)
+        result.findings += [finding for finding in second.findings if finding.kind not in result.kinds]
+        result.kinds |= second.kinds
 
     def _checked(self, reply: Reply, transcript: Transcript) -> tuple[LlmAnswer, list[str]]:
         """Return what holds of an answer, and what is wrong with the rest."""

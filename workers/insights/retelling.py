@@ -13,8 +13,9 @@ _OPENING: Final = re.compile(
     re.IGNORECASE,
 )
 _INTRODUCTION: Final = re.compile(
-    r"^(?:(?:hi|hello|hey)[, ]+)?(?:[A-Z]?[\w'-]+, )?(?:my name is|this is|I am)(?: also)? (?:[A-Z][\w'-]+(?: [A-Z][\w'-]+)?|"
-    r"(?<=my name is )\w+ \w+)(?: from [A-Z]\w+(?: [A-Z]\w+)?)?[,.]?\s+(?:and\s+|here\s+)?",
+    r"^(?:(?:hi|hello|hey)[, ]+)?(?:[A-Z]?[\w'-]+, )?(?:my name is|this is|I am)(?: also)? "
+    r"(?:[A-Z][\w'-]+(?: [A-Z][\w'-]+)?|(?<=my name is )\w+(?: (?!i\b|and\b|im\b)\w+)?)"
+    r"(?: from [A-Z]\w+(?: [A-Z]\w+)?)?[,.]?\s+(?:and\s+|here\s+)?",
 )
 _SPOKEN_NAME: Final = re.compile(r"^(?:(?:hi|hello|hey) )?(?:\w+ )?my name is (?:also )?[\w'-]+ ?", re.IGNORECASE)
 
@@ -42,6 +43,10 @@ _CUSTOMER: Final = tuple(
         (r"\byou\b", "the company"),
     )
 )
+_BARE: Final = (
+    "(?:need|want|choose|come|go|see|get|like|decide|know|think|receive|prefer|require|use|do|make|call|bring|provide|find|"
+    "hear|feel|pay|try|keep|look|give|wish|notice|encounter|experience|run|travel|stay|leave|return)"
+)
 _AGENT: Final = tuple(
     (re.compile(pattern, re.IGNORECASE), told)
     for pattern, told in (
@@ -57,6 +62,7 @@ _AGENT: Final = tuple(
         (r"\byou are\b", "the customer is"),
         (r"\byou were\b", "the customer was"),
         (r"\byou have\b", "the customer has"),
+        (rf"\byou (?=(?:also |just |ever |really )?{_BARE}\b)", "they "),
         (r"\byou\b", "the customer"),
     )
 )

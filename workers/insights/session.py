@@ -77,7 +77,7 @@ class CallSession:
     @property
     def state(self) -> AnalystState:
         """Return which analyser speaks, and why if it is not the one that was asked for."""
-        return self._analyst.findings().state
+        return self._analyst.state
 
     async def run(self) -> None:
         """Work until the call has ended, all its words are in, and its last insight is stored."""
@@ -246,4 +246,4 @@ class CallSession:
 
 
 def _turn(segment: TranscriptSegment) -> Turn:
-    return Turn(segment.id, segment.role, segment.start_ms, segment.end_ms, segment.text)
+    return Turn(segment.id, segment.role, segment.start_ms, segment.end_ms, segment.text, speaker=segment.speaker)

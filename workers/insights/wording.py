@@ -16,9 +16,12 @@ _HESITATION: Final = re.compile(
     re.IGNORECASE,
 )
 _STUTTER: Final = re.compile(r"\b([a-z][a-z']*)((?:[,.]? +\1\b)+)(?!')", re.IGNORECASE)
-_MEANT_TWICE: Final = frozenset({"that", "had", "bye", "no", "very", "really", "yes", "so", "yeah", "please"})
+_MEANT_TWICE: Final = frozenset(
+    "that had bye no very really yes so yeah please zero oh one two three four five six seven eight nine ten".split()
+)
 _FALSE_START: Final = re.compile(
-    r"\b(?:(?:and|but|so) )?(?:i|we|it|the|a|an|my|your|our|how|why|that|is), (?=(?:and )?(?:the|a|an|my|your|our|it|i|i'm|we|you|they|how|why|that)\b)",
+    r"\b(and |but |so )?(?:i|we|it|the|a|an|my|your|our|how|why|that|is), "
+    r"(?=(?:and )?(?:the|a|an|my|your|our|it|i|i'm|we|you|they|how|why|that)\b)",
     re.IGNORECASE,
 )
 _APOSTROPHE: Final = str.maketrans("’‘ʼ`", "''''")
@@ -61,8 +64,9 @@ _DANGLING: Final = frozenset(
     "adding during".split()
 )
 _CLAUSE_START: Final = re.compile(
-    r"(?<!\bthat)(?<!\bif)(?<!\bwhat)(?<!\band) (?=(?:i would like|i need|i want|i wanted|i lost|i have a|i am calling|"
-    r"can you|could you|is there anything|how can i help|how may i help|my name is|thank you|okay|all right|alright)\b)",
+    r"(?<!\bthat)(?<!\bif)(?<!\bwhat)(?<!\band) (?=(?:i would like|i need|i want|i wanted|i lost|i have a|"
+    r"i am calling|(?:can|could|would|do) you|is there anything|how (?:can|may) i help|my name is|"
+    r"thank you|okay|all right|alright)\b)",
     re.IGNORECASE,
 )
 _LONG_WORDS: Final = 12
@@ -72,7 +76,7 @@ def tidy(text: str) -> str:
     """Return the words without hesitations, stutters and the recogniser's marks."""
     text = _NOISE.sub(" ", text.translate(_APOSTROPHE))
     text = _HESITATION.sub(" ", text)
-    text = _FALSE_START.sub("", _STUTTER.sub(_once, text))
+    text = _FALSE_START.sub(lambda found: found.group(1) or "", _STUTTER.sub(_once, text))
     text = re.sub(r"\s+([,.?!])", r"\1", text)
     text = re.sub(r",(?:\s*,)+", ",", text)
     text = re.sub(r"^[\s,.?!-]+", "", text)
@@ -145,5 +149,7 @@ def shorten(text: str, limit: int) -> str:
     """Return at most `limit` characters, cut at a word, with an ellipsis where something was cut."""
     if len(text) <= limit:
         return text
-    cut = text[: limit - 1].rsplit(None, 1)[0].rstrip(" ,;:-")
-    return f"{cut}…"
+    cut = text[: limit - 1]
+    if not (cut[-1].isspace() or text[limit - 1].isspace()):
+        cut = cut.rsplit(None, 1)[0]
+    return cut.rstrip(" ,;:-") + "…"

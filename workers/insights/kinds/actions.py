@@ -145,7 +145,7 @@ def _decode(raw: Any, transcript: Transcript, source: str) -> list[Finding]:
             raise AnswerError("action_items.text is empty")
         owner = answer.get("owner")
         assignee = answer.get("assignee")
-        evidence = transcript.evidence(answer.get("turn"), [quote])
+        evidence = transcript.evidence(answer.get("turn"), quote)
         body = {
             "text": text,
             "owner": None if owner is None else choice(owner, OWNERS, "action_items.owner"),
@@ -163,8 +163,7 @@ def _decode(raw: Any, transcript: Transcript, source: str) -> list[Finding]:
 def _known_name(name: str, transcript: Transcript) -> str | None:
     """Return a name only if somebody said it."""
     name = transcript.text(name, 60, "action_items.assignee")
-    said = any(word.lower() in turn.text.lower() for word in name.split() for turn in transcript.turns)
-    return name if said else None
+    return name if any(transcript.holds(word) for word in name.split()) else None
 
 
 def _iso_date(raw: Any) -> str | None:

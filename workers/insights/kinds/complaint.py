@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cache
@@ -28,6 +29,9 @@ _GROUPS: Final = ("explicit", "failure", "leaving", "legal", "safety", "mild")
 _ENOUGH: Final = 2.0
 _FAILURE_CAP: Final = 1.6
 """A sentence that only reports failures, however many, weighs no more: a polite report is no complaint yet."""
+
+_LONG_WORDS: Final = 28
+_BETWEEN: Final = re.compile(r", (?:and|but|so) ")
 
 
 @cache
@@ -87,7 +91,7 @@ class ComplaintReader:
         if telling > self._told.get(sentence.segment_id, (0.0, ""))[0]:
             self._told[sentence.segment_id] = (telling, sentence.plain)
 
-    def findings(self, conversation: Conversation, told: Told, *, settled: bool) -> list[Finding]:  # noqa: ARG002
+    def findings(self, conversation: Conversation, told: Told, *, settled: bool) -> list[Finding]:
         if not conversation.sentences:
             return []
         if self._weight < _ENOUGH:
@@ -122,7 +126,11 @@ class ComplaintReader:
 
 
 def _reason(plain: str) -> str:
-    said = retelling.by_customer(retelling.strip_opening(plain))
+    clause = plain
+    if plain.count(" ") > _LONG_WORDS:
+        clauses = [part for part in _BETWEEN.split(plain) if part.count(" ") >= 4] or [plain]
+        clause = max(clauses, key=lambda part: sum(weight for (_, weight), _ in _cues().matches(wording.normal(part))))
+    said = retelling.by_customer(retelling.strip_opening(clause))
     return wording.shorten(wording.sentence_case(f"The customer said {_lowered(said)}"), REASON_LIMIT)
 
 
@@ -160,7 +168,9 @@ def _decode(raw: Any, transcript: Transcript, source: str) -> list[Finding]:
         "severity": choice(answer.get("severity"), SEVERITIES, "complaint.severity"),
         "reason": transcript.text(answer.get("reason"), REASON_LIMIT, "complaint.reason"),
     }
-    return [Finding(NAME, NAME, body, transcript.evidence(answer.get("evidence", []), [quote]), source)]
+    if (place := transcript.find(quote)) is not None and transcript.turns[place - 1].role == "agent":
+        raise AnswerError("complaint.quote is not the customer's")
+    return [Finding(NAME, NAME, body, transcript.evidence(answer.get("evidence", []), quote), source)]
 
 
 KIND: Final = Kind(

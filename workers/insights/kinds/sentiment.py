@@ -121,7 +121,7 @@ def label_of(score: float, *, both: bool) -> str:
     """Return the label of a score; `both` when strong feelings of either kind were heard."""
     if both and abs(score) < 0.45:
         return "mixed"
-    if score >= 0.32:
+    if score >= 0.35:
         return "positive"
     return "negative" if score <= -0.22 else "neutral"
 
@@ -137,22 +137,20 @@ class SentimentReader:
         mood = self._moods.setdefault(sentence.voice, _Mood())
         values = feel(sentence.normal)
         if values and sentence.voice == "agent":
-            sympathy = next(_feelings().empathy.matches(sentence.normal), None) is not None
+            sympathy = _feelings().empathy.hits(sentence.normal)
             values = [max(value, 0.0) if sympathy else value * 0.5 if value < 0 else value for value in values]
         weight = mood.take(values)
         if weight:
             share = 0.3 if sentence.voice == "agent" else 1.0
             self._strongest[sentence.segment_id] = self._strongest.get(sentence.segment_id, 0.0) + weight * share
 
-    def findings(self, conversation: Conversation, told: Told, *, settled: bool) -> list[Finding]:  # noqa: ARG002
+    def findings(self, conversation: Conversation, told: Told, *, settled: bool) -> list[Finding]:
         if not self._moods:
             return []
         heard = self._moods.get("customer") or self._moods.get("unknown") or next(iter(self._moods.values()))
         agent = self._moods.get("agent")
-        score = heard.score if agent is None or agent is heard else 0.85 * heard.score + 0.15 * agent.score
+        score = heard.score if agent is None or agent is heard else 0.9 * heard.score + 0.1 * agent.score
         label = heard.label()
-        if label != "mixed":
-            label = label_of(score, both=False)
         per_role = {
             role: {"label": self._moods[role].label(), "score": _rounded(self._moods[role].score)}
             for role in ROLES

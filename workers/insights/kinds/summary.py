@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Final
 from uuid import UUID
 
@@ -13,39 +14,16 @@ from workers.insights.evidence import AnswerError, Transcript, member
 from workers.insights.findings import BUILTIN, Finding
 from workers.insights.kinds.intent import FALLBACK, score_sentence, taxonomy
 from workers.insights.kinds.kind import Kind, Told, keep_edits
-from workers.insights.lexicon import word_list
+from workers.insights.lexicon import PatternSet, compile_pattern, load, word_list
 
 NAME: Final = "summary"
 TEXT_LIMIT: Final = 700
 _SENTENCE_LIMIT: Final = 230
 
-_REASON: Final = re.compile(
-    r" (?:i (?:am|was) (?:calling|trying|having|looking|wondering|hoping)|calling (?:about|because|to|in)|i (?:would like|want|wanted|need|needed|have|lost|got|"
-    r"received|bought|ordered|noticed|saw|just)|my [a-z]+ (?:is|was|has|keeps|stopped)|there is|it is not|can you|could you|how do i|problem|issue) "
-)
-_DONE: Final = re.compile(
-    r" (?:(?:i|we) have (?:now |just |already |also |successfully |gone ahead and )?(?!to |a |an |the |some |any |your |several |two |three |many |other |various )"
-    r"[a-z]+(?:ed|en|et|ought|ade|one|ent|ound|ut|old|aid)|i (?:sent|booked|scheduled|ordered|credited|refunded|escalated)|"
-    r"has been|have been|is now|was successful|are all set|you will (?:receive|get)|should receive|your [a-z ]{0,30}balance is|balance is|"
-    r"hours are|we are open|costs?|it (?:is|will be) \$|the rate is|i will (?:send|email|mail|ship|call|get|escalate|forward|create|schedule|book|credit|refund|issue|process|"
-    r"order)|we will (?:send|email|mail|ship|call|get|credit|refund|schedule|issue|cancel|set|process)|expires?|appointment for|unfortunately|"
-    r"can not (?:accept|offer|give|process|do)|less than a|business days|on (?:its|the) way|we do not|it takes|will be (?:shipped|sent|credited|refunded|delivered)) "
-)
-_IN_PASSING: Final = re.compile(
-    r" (?:pulled up|pull up|located|look up|looking up|verify|verified|can you|could you|may i|would you|what is|confirm your|for calling|found your|"
-    r"your name|i understand|one moment|let me check|sorry to hear|apolog|happy to|glad|reach out|hesitate|questions?|anything else) "
-)
-_HELP_ME: Final = re.compile(
-    r"^ (?:and |so |please )?(?:can|could) you (?:please )?(?:help|assist) me (?:with (?:that|this|it) |out )?$"
-)
-_PERHAPS: Final = re.compile(r" (?:if|would|could|might|may|can also|in case|or you) ")
-_OWN_TROUBLE: Final = re.compile(
-    r" (?:i have been|i am|my|i was|me|i need|i have (?:tried|already|restarted)|freezing|it has been) "
-)
-_CLOSING: Final = re.compile(
-    r" (?:that is (?:it|all)|that will be (?:it|all)|that was (?:it|all|the only)|that would be (?:it|all)|was (?:gonna|going to) be it|will be it|"
-    r"nothing else|no thank you|no thanks|bye|goodbye|good bye|have a (?:great|good|nice) (?:day|one)|all i needed|all the help i needed) "
-)
+
+@cache
+def _patterns(name: str) -> PatternSet[None]:
+    return PatternSet(compile_pattern(source, {}, None) for source in load("summary")[name])
 
 
 @dataclass(slots=True)
@@ -75,21 +53,21 @@ class SummaryReader:
             self._customer += 1
             self._keep(self._reasons, _heard(sentence, self._reason(sentence.normal, sentence), None), 4)
             last = self._last
-            if last is not None and sentence.carried is not sentence.normal and len(last.words) > 3:
+            if last is not None and last.tidy.endswith(",") and sentence.carried is not sentence.normal:
                 joined = f" {' '.join((*last.words, *sentence.words))} "
                 self._keep(self._reasons, _heard(sentence, self._reason(joined, sentence) + 0.2, last), 4)
         if sentence.voice in {"agent", "supervisor", "unknown"}:
             self._keep(self._deeds, _heard(sentence, _deed(sentence), None), 6)
         if sentence.voice != "agent":
-            self._closed = bool(_CLOSING.search(sentence.normal)) or (self._closed and len(sentence.words) < 8)
+            self._closed = _patterns("closing").hits(sentence.normal) or (self._closed and len(sentence.words) < 8)
         self._last = sentence
 
     def _reason(self, normal: str, sentence: Sentence) -> float:
         words = normal.count(" ") - 1
-        if (sentence.is_question and words < 5) or _HELP_ME.search(normal):
+        if (sentence.is_question and words < 5) or (words < 10 and _patterns("help_only").hits(normal)):
             return 0.0
         said = max(score_sentence(normal).values(), default=0.0)
-        worth = min(said, 4.0) + (2.0 if _REASON.search(normal) else 0.0)
+        worth = min(said, 4.0) + (2.0 if _patterns("reason").hits(normal) else 0.0)
         worth += 1.0 if 7 <= words <= 36 else -1.0 if words < 4 or words > 50 else 0.0
         return worth / (1.0 + 0.12 * (self._customer - 1))
 
@@ -161,11 +139,17 @@ class SummaryReader:
 
 def _heard(sentence: Sentence, worth: float, before: Sentence | None) -> _Heard:
     if before is None:
-        segments, plain, words = (sentence.segment_id,), sentence.plain, sentence.words
-    else:
-        segments = (before.segment_id, sentence.segment_id)
-        plain, words = f"{before.plain} {sentence.plain}", (*before.words, *sentence.words)
-    return _Heard(plain, words, segments, sentence.index, worth, sentence.is_question)
+        return _Heard(
+            sentence.plain, sentence.words, (sentence.segment_id,), sentence.index, worth, sentence.is_question
+        )
+    return _Heard(
+        f"{before.plain} {sentence.plain}",
+        (*before.words, *sentence.words),
+        (before.segment_id, sentence.segment_id),
+        sentence.index,
+        worth,
+        sentence.is_question,
+    )
 
 
 def _in_order(chosen: list[_Heard], used: set[UUID]) -> list[_Heard]:
@@ -178,13 +162,13 @@ def _deed(sentence: Sentence) -> float:
     if sentence.is_question or len(sentence.words) < 5:
         return 0.0
     normal = sentence.normal
-    worth = 3.0 if _DONE.search(normal) else 0.0
-    if _IN_PASSING.search(normal):
+    worth = 3.0 if _patterns("deed").hits(normal) else 0.0
+    if _patterns("in_passing").hits(normal):
         worth -= 2.2
-    if _PERHAPS.search(normal):
+    if _patterns("perhaps").hits(normal):
         worth -= 1.5
     if sentence.voice == "unknown":
-        worth -= 0.6 if not _OWN_TROUBLE.search(normal) else 3.0
+        worth -= 0.6 if not _patterns("own_trouble").hits(normal) else 3.0
     if re.search(r"\d|dollar|tomorrow|monday|tuesday|wednesday|thursday|friday|saturday|days", normal):
         worth += 0.7
     return worth + (0.4 if 8 <= len(sentence.words) <= 32 else -0.6 if len(sentence.words) > 45 else 0.0)
@@ -206,8 +190,9 @@ def _repeats(item: _Heard, others: list[_Heard]) -> bool:
 
 
 _TAIL: Final = re.compile(
-    r"[,.]? (?:and |so )?(?:can|could|would|will) (?:you|somebody|someone) (?:please )?(?:help|assist) (?:me|us)(?: out)?"
-    r"(?: with (?:that|this|it))?(?: please)?\??$|[,.]? (?:but )?I was wondering (?:whether|if) you could help me with (?:that|this|it)$",
+    r"[,.]? (?:and |so )?(?:can|could|would|will) (?:you|somebody|someone) (?:please )?(?:help|assist) (?:me|us)"
+    r"(?: out)?(?: with (?:that|this|it))?(?: please)?\??$"
+    r"|[,.]? (?:(?:but|and|so) )?I was wondering (?:whether|if) you could help me with (?:that|this|it)$",
     re.IGNORECASE,
 )
 _ASKS: Final = re.compile(
@@ -237,7 +222,11 @@ def _reported(item: _Heard) -> str:
 
 
 def _deed_told(item: _Heard) -> str:
-    text = re.sub(r"^(?:I|we) have (?=(?!been).*\b(?:has|have) been\b)", "", retelling.strip_opening(item.plain))
+    text = re.sub(
+        r"(?i)^(?:I|we) have (?=(?!been\b|\w+(?:ed|en|t)\b).*\b(?:has|have) been\b)",
+        "",
+        retelling.strip_opening(item.plain),
+    )
     told = retelling.by_agent(text)
     if re.match(r"(?:they|we) (?:have|will|are|can|would)\b", told):
         verb, _, rest = told[5:].partition(" ")
@@ -276,8 +265,8 @@ KIND: Final = Kind(
     title="Summary",
     schema=SCHEMA,
     field=NAME,
-    prompt="summary: one to four plain sentences, past tense, third person: who called about what, what was asked and agreed, "
-    "how it stands. Cover the whole call, the earlier part included.",
+    prompt="summary: one to four plain sentences, past tense, third person: who called about what, what was asked and "
+    "agreed, how it stands. Cover the whole call, the earlier part included.",
     answer_schema={
         "type": "object",
         "properties": {"text": {"type": "string"}, "evidence": {"type": "array", "items": {"type": "integer"}}},

@@ -31,6 +31,7 @@ class _Terms:
     heads: frozenset[str]
     bare: frozenset[str]
     never: frozenset[str]
+    weak: frozenset[str]
     stop: frozenset[str]
     """Words that neither are a topic nor make one of the noun after them."""
 
@@ -39,12 +40,17 @@ class _Terms:
 def _terms() -> _Terms:
     data = load("topics")
     return _Terms(
-        terms=frozenset(" ".join(term.split()) for term in data["terms"].split("|")),
+        terms=_phrases(data["terms"]),
         heads=frozenset(data["heads"].split()),
         bare=frozenset(data["bare"].split()),
-        never=frozenset(" ".join(term.split()) for term in data["never"].split("|")),
+        never=_phrases(data["never"]),
+        weak=_phrases(data["weak"]),
         stop=word_list("stopwords") | frozenset(data["bland"].split()),
     )
+
+
+def _phrases(listed: str) -> frozenset[str]:
+    return frozenset(" ".join(phrase.split()) for phrase in listed.split("|"))
 
 
 @dataclass(slots=True)
@@ -52,6 +58,9 @@ class _Topic:
     shown: str
     weight: float = 0.0
     first: int = 0
+    heard: int = 0
+    doubtful: bool = False
+    """It has to be heard twice: a lone capitalised word may be a person, some terms are said in passing."""
     segments: list[UUID] = field(default_factory=list)
 
 
@@ -104,21 +113,25 @@ class TopicReader:
         if not sentence.tidy.islower():
             for name in _PROPER.findall(sentence.tidy):
                 if _is_name_of_thing(name):
-                    found.setdefault(name.lower(), (name, 0.7))
+                    found.setdefault(name.lower(), (name, 0.7 if " " in name else 0.4))
         for key, (shown, worth) in found.items():
             topic = self._topics.setdefault(key, _Topic(shown, first=sentence.index))
             topic.weight += worth * weight
+            topic.heard += 1
+            topic.doubtful = key in _terms().weak or (" " not in shown and shown[:1].isupper())
             if len(topic.segments) < 3 and sentence.segment_id not in topic.segments:
                 topic.segments.append(sentence.segment_id)
 
-    def findings(self, conversation: Conversation, told: Told, *, settled: bool) -> list[Finding]:  # noqa: ARG002
+    def findings(self, conversation: Conversation, told: Told, *, settled: bool) -> list[Finding]:
         names = {*conversation.people, *(part.lower() for name in conversation.names.values() for part in name.split())}
         company = (conversation.company or "").lower()
         ranked = sorted(
             (
                 topic
                 for key, topic in self._topics.items()
-                if not names.intersection(key.split()) and key not in company
+                if not names.intersection(key.split())
+                and key not in company
+                and not (topic.doubtful and topic.heard < 2)
             ),
             key=lambda topic: (-round(2 * math.log2(topic.weight + 0.01)), topic.first, topic.shown),
         )
@@ -139,7 +152,7 @@ class TopicReader:
 
 def _is_name_of_thing(name: str) -> bool:
     words = name.lower().split()
-    if len(words) < 2 or len(name) < 4:
+    if len(name) < 4:
         return False
     return not any(word in _terms().stop or word in word_list("not_names") for word in words)
 
@@ -179,8 +192,8 @@ KIND: Final = Kind(
     title="Key topics",
     schema=SCHEMA,
     field="key_topics",
-    prompt="key_topics: at most six short noun phrases that name what the call is about, the most important first; no names "
-    "of people, no filler.",
+    prompt="key_topics: at most six short noun phrases that name what the call is about, the most important first; no "
+    "names of people, no filler.",
     answer_schema={
         "type": "object",
         "properties": {
