@@ -7,15 +7,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
+import asyncpg
 import msgspec
 from aiohttp import web
 
 from dashboard import export, params
 from dashboard.calls import require_call
 from dashboard.outbox import Outbox
-from dashboard.problem import Problem
+from dashboard.problem import Problem, bad_parameter
 from dashboard.snapshot import SnapshotReader
-from dashboard.views import CallPage, InsightView, Me, Page, call_summary, insight_view, segment_view
+from dashboard.views import CallPage, InsightView, Me, Page, Snapshot, call_summary, insight_view, segment_view
 from infra.bus import keys
 from infra.model import Event
 from infra.store.calls import CallFilter, Position
@@ -123,7 +124,10 @@ class CallApi:
         user: User = request["user"]
         snapshot = await self._snapshot(user, row["id"])
         form = export.FORMATS[chosen]
-        content = form.write(snapshot)
+        try:
+            content = form.write(snapshot)
+        except export.ExportError as error:
+            raise bad_parameter("format", str(error)) from None
         await self._users.audit(user, "call.export", str(row["id"]), {"format": chosen})
         name = export.file_name(snapshot.call, chosen)
         return web.Response(
@@ -151,10 +155,10 @@ class CallApi:
         await self._outbox.publish(user.tenant_id, event)
         return answer(insight_view(insight))
 
-    async def _call(self, request: web.Request) -> Any:
+    async def _call(self, request: web.Request) -> asyncpg.Record:
         return await require_call(self._calls, request["user"].tenant_id, request.match_info["call_id"])
 
-    async def _snapshot(self, user: User, call_id: UUID) -> Any:
+    async def _snapshot(self, user: User, call_id: UUID) -> Snapshot:
         snapshot = await self._snapshots.read(user.tenant_id, call_id)
         if snapshot is None:
             raise Problem(404, "there is no such call")

@@ -20,6 +20,7 @@ from dashboard.docs import Docs
 from dashboard.headers import SecurityHeaders
 from dashboard.health import Drain, Health
 from dashboard.hub import Hub
+from dashboard.limits import Limits
 from dashboard.login import Login
 from dashboard.operations import OPERATIONS
 from dashboard.outbox import Outbox
@@ -57,6 +58,7 @@ class Dashboard:
     guard: Guard
     health: Health
     hub: Hub
+    limits: Limits
     app: web.Application
 
 
@@ -76,10 +78,12 @@ def add_dashboard(app: web.Application, deps: DashboardDeps) -> None:
     calls = CallApi(snapshots, users, outbox)
     boards = BoardApi(deps.pool, snapshots, users, health, deps.settings, deps.version)
     docs = Docs(deps.version)
-    app[DASHBOARD] = Dashboard(guard, health, hub, app)
+    limits = Limits()
+    app[DASHBOARD] = Dashboard(guard, health, hub, limits, app)
 
-    app.middlewares.extend([problems, guard.middleware, Site(deps.web_root).middleware])
-    app.on_response_prepare.extend([note_start, guard.note_socket, SecurityHeaders(deps.settings).add])
+    site = Site(deps.web_root)
+    app.middlewares.extend([problems, guard.middleware, limits.middleware, site.middleware])
+    app.on_response_prepare.extend([note_start, limits.note, guard.note_socket, SecurityHeaders(deps.settings).add])
 
     handlers = {
         name: getattr(part, name)

@@ -15,9 +15,10 @@ from urllib.parse import urlsplit
 from aiohttp import hdrs, web
 
 from dashboard.headers import is_https
-from dashboard.problem import DatabaseError, Handler, Problem, away
+from dashboard.problem import Handler, Problem, away
 from infra.model import DEFAULT_TENANT, UserRole
 from infra.settings import Settings
+from infra.store.database import StoreAway
 from infra.store.users import API_TOKEN_USER_ID, User, UserStore, digest
 from infra.telemetry import logger
 
@@ -90,7 +91,7 @@ class IdentityCache:
         self._locks = [asyncio.Lock() for _ in range(64)]
 
     async def find(self, secret: str, way: Literal["session", "token"]) -> Identity | None:
-        """Return who shows this secret. Raises DatabaseError within `LOOKUP_TIMEOUT_S` when nobody can tell."""
+        """Return who shows this secret. Raises StoreAway within `LOOKUP_TIMEOUT_S` when nobody can tell."""
         key = digest(f"{way}:{secret}")
         if found := self._fresh(key):
             return found
@@ -167,7 +168,7 @@ class Guard:
             return None
         try:
             return await self.cache.find(secret, "token" if token is not None else "session")
-        except DatabaseError as error:
+        except StoreAway as error:
             raise away("The database, which knows who you are,") from error
 
     def is_local(self, request: web.Request) -> bool:
@@ -202,7 +203,7 @@ class Guard:
             try:
                 async with asyncio.timeout(LOOKUP_TIMEOUT_S):
                     valid = await self.users.still_valid(held)
-            except DatabaseError as error:
+            except StoreAway as error:
                 _log.debug("sessions not checked", error=type(error).__name__)
                 continue
             await self.end(held - valid)

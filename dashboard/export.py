@@ -1,4 +1,4 @@
-"""A call as a file to keep: JSON, CSV, subtitles or plain text."""
+"""A call as a file to keep: JSON, CSV, subtitles, plain text or PDF."""
 
 from __future__ import annotations
 
@@ -12,12 +12,17 @@ from xml.sax.saxutils import escape
 
 import msgspec
 
+from dashboard import pdf
 from dashboard.views import CallSummary, SegmentView, Snapshot
 
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
 _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 _CSV_COLUMNS: Final = ("start", "end", "role", "speaker", "text", "language", "confidence")
 _NAME_MAX_CHARS: Final = 80
+
+
+class ExportError(ValueError):
+    """A call that this kind of file cannot hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +83,14 @@ def to_txt(snapshot: Snapshot) -> bytes:
     return ("\n".join(text_lines(snapshot)) + "\n").encode()
 
 
+def to_pdf(snapshot: Snapshot) -> bytes:
+    """Return the plain text on pages. Raises ExportError when its letters are not in a PDF's own fonts."""
+    try:
+        return pdf.to_pdf(text_lines(snapshot), f"Call {one_line(snapshot.call.external_id)}")
+    except pdf.NoGlyphError as error:
+        raise ExportError(f"the call holds {error}, which a PDF's built-in fonts lack: take another format") from None
+
+
 def text_lines(snapshot: Snapshot) -> list[str]:
     """Return the lines of the plain text."""
     call = snapshot.call
@@ -102,7 +115,10 @@ def text_lines(snapshot: Snapshot) -> list[str]:
         for segment in snapshot.segments
     ]
     missing = [
-        (gap.start_ms, f"[{clock(gap.start_ms, '.')[:8]}] (no audio for {gap.end_ms - gap.start_ms} ms: {gap.cause})")
+        (
+            gap.start_ms,
+            f"[{clock(gap.start_ms, '.')[:8]}] (no audio for {gap.end_ms - gap.start_ms} ms: {one_line(gap.cause)})",
+        )
         for gap in snapshot.gaps
     ]
     return [*lines, "", *(line for _, line in sorted(said + missing, key=lambda entry: entry[0]))]
@@ -114,6 +130,7 @@ FORMATS: Final[Mapping[str, Format]] = {
     "srt": Format("application/x-subrip; charset=utf-8", to_srt),
     "vtt": Format("text/vtt; charset=utf-8", to_vtt),
     "txt": Format("text/plain; charset=utf-8", to_txt),
+    "pdf": Format("application/pdf", to_pdf),
 }
 
 

@@ -10,10 +10,10 @@ from typing import Any, Final, Literal
 import asyncpg
 from redis.asyncio import Redis
 
-from dashboard.problem import DatabaseError
 from infra.bus.keys import Work
 from infra.bus.presence import Presence
 from infra.bus.streams import BusError
+from infra.store.database import StoreAway
 from infra.telemetry import logger
 
 Part = Literal["postgres", "redis", "asr", "insights"]
@@ -79,7 +79,7 @@ class Health:
             return []
 
     async def _postgres(self) -> Check:
-        return await _bounded(self._pool.fetchval("SELECT 1", timeout=CHECK_TIMEOUT_S), DatabaseError)
+        return await _bounded(self._pool.fetchval("SELECT 1", timeout=CHECK_TIMEOUT_S), StoreAway)
 
     async def _bus(self) -> Check:
         return await _bounded(self._redis.ping(), BusError)

@@ -22,7 +22,7 @@ from redis.asyncio import Redis
 from dashboard.health import Health
 from dashboard.problem import where
 from infra.bus import keys
-from infra.bus.codec import CodecError, event_to_json
+from infra.bus.codec import event_to_json
 from infra.bus.streams import BusError, EventStreams
 from infra.model import Event, utc_now
 from infra.telemetry import logger
@@ -32,6 +32,7 @@ QUEUE_MESSAGES: Final = 2000
 """How far a screen may fall behind before it is cut off; it resumes from its cursor."""
 PAGE: Final = 500
 BLOCK_MS: Final = 500
+AGAIN_S: Final = 0.02
 RETRY_S: Final = 0.25
 RETRY_MOST_S: Final = 2.0
 
@@ -91,13 +92,14 @@ class Subscription:
         self._hub = hub
         self._tail = tail
         self._stream = stream
-        self._call_id = call_id
+        self.call_id = call_id
         self._checked = after is None
         self._floor = (0, 0)
         self._page: deque[Message] = deque()
         self._queue: deque[Message] = deque()
         self._too_slow = False
         self._joined = False
+        self._rung = False
         self._wake = asyncio.Event()
         self._told: tuple[str, ...] | None = None
         self._beat_at = 0.0
@@ -113,6 +115,10 @@ class Subscription:
             self._queue.append(message)
         self._wake.set()
 
+    def ring(self) -> None:
+        """Know, while catching up, that something came which the page being read may lack."""
+        self._rung = True
+
     def start_over(self, message: Message) -> None:
         """Take a resync, which makes everything before it worthless."""
         self._queue.clear()
@@ -126,7 +132,7 @@ class Subscription:
 
     def leave(self) -> None:
         """Take nothing more."""
-        self._tail.leave(self, self._call_id)
+        self._tail.leave(self)
 
     async def next(self) -> Message:
         """Wait for the next event, heartbeat or resync.
@@ -159,6 +165,7 @@ class Subscription:
                 return []
             if not self.cursor:
                 self.cursor = await self._hub.streams.newest(self._stream)
+            self._rung = False
             page = await self._hub.streams.page(self._stream, after=self.cursor, count=PAGE)
             if not page.complete or not self._checked:
                 newest = await self._hub.streams.newest(self._stream)
@@ -168,28 +175,20 @@ class Subscription:
         except BusError:
             await self._rest(RETRY_S)
             return []
-        except CodecError as error:
-            _log.error("unreadable event", stream=self._stream, error=type(error).__name__)
-            return await self._skip()
-        if not page.events:
-            self._join()
+        if not page.events and not (self._rung or self._join()):
+            await self._rest(AGAIN_S)
         return [_event_message(event) for event in page.events]
 
-    async def _skip(self) -> list[Message]:
-        try:
-            newest = await self._hub.streams.newest(self._stream)
-        except BusError:
-            await self._rest(RETRY_S)
-            return []
-        return [_told("resync", newest, {"reason": "an event could not be read"})]
-
-    def _join(self) -> None:
-        channel = self._tail.channel(self._call_id, self._stream, self.cursor)
+    def _join(self) -> bool:
+        """Take part in the channel; False when it has come further than we have."""
+        channel = self._tail.channel(self.call_id, self._stream, self.cursor)
         if _order(channel.last) > _order(self.cursor):
-            return  # the others are further: one more page
+            return False
         self._floor = _order(self.cursor)
         self._joined = True
+        self._tail.joining.discard(self)
         channel.members.add(self)
+        return True
 
     def _beat_is_due(self) -> bool:
         return self._told != self._hub.health.degraded or time.monotonic() >= self._beat_at
@@ -213,6 +212,8 @@ class Tail:
     def __init__(self, hub: Hub, tenant_id: UUID) -> None:
         self.ready = asyncio.Event()
         self.subscribers: set[Subscription] = set()
+        self.joining: set[Subscription] = set()
+        """Those of them that still catch up."""
         self.tenant_id = tenant_id
         self._hub = hub
         self._feed = Channel(keys.feed(tenant_id), "")
@@ -226,9 +227,11 @@ class Tail:
             return self._feed
         return self._calls.setdefault(call_id, Channel(stream, cursor))
 
-    def leave(self, subscription: Subscription, call_id: UUID | None) -> None:
+    def leave(self, subscription: Subscription) -> None:
         """Forget a subscription, and its call if nobody else watches it."""
         self.subscribers.discard(subscription)
+        self.joining.discard(subscription)
+        call_id = subscription.call_id
         channel = self._feed if call_id is None else self._calls.get(call_id)
         if channel is None:
             return
@@ -246,9 +249,6 @@ class Tail:
                 continue
             except BusError as error:
                 _log.warning("live feed waits for redis", error=type(error).__name__)
-            except CodecError as error:
-                _log.error("unreadable event in the feed", error=type(error).__name__)
-                await self._skip()
             except Exception as error:  # noqa: BLE001  (the outer loop: a bug must not end the feed for all)
                 _log.error("live feed failed", error=type(error).__name__, where=where(error))
             self._doubtful = True
@@ -268,7 +268,11 @@ class Tail:
             self._doubtful = False
         events = await streams.read(self._feed.stream, after=self._feed.last, block_ms=BLOCK_MS, count=PAGE)
         self._feed.hand_out(events)
-        rung = {event.call_id for event in events} & self._calls.keys()
+        told_of = {event.call_id for event in events}
+        for subscription in self.joining:
+            if subscription.call_id in told_of:
+                subscription.ring()
+        rung = told_of & self._calls.keys()
         if time.monotonic() >= self._ring_all_at:
             # A writer that died between the call's stream and the feed rang no bell.
             self._ring_all_at = time.monotonic() + HEARTBEAT_S
@@ -278,13 +282,8 @@ class Tail:
     async def _read_calls(self, call_ids: set[UUID], *, careful: bool) -> None:
         for call_id in call_ids:
             channel = self._calls.get(call_id)
-            if channel is None:
-                continue  # its last watcher left meanwhile
-            try:
+            if channel is not None:  # its last watcher may have left meanwhile
                 await self._read_call(channel, careful=careful)
-            except CodecError as error:
-                _log.error("unreadable event", call_id=str(call_id), error=type(error).__name__)
-                channel.start_over(await self._hub.streams.newest(channel.stream))
 
     async def _read_call(self, channel: Channel, *, careful: bool) -> None:
         streams = self._hub.streams
@@ -295,12 +294,6 @@ class Tail:
             channel.hand_out(events)
             if len(events) < PAGE:
                 return
-
-    async def _skip(self) -> None:
-        try:
-            self._feed.start_over(await self._hub.streams.newest(self._feed.stream))
-        except BusError as error:
-            _log.warning("live feed waits for redis", error=type(error).__name__)
 
 
 class Hub:
@@ -332,6 +325,7 @@ class Hub:
         stream = keys.feed(tenant_id) if call_id is None else keys.events(call_id)
         subscription = Subscription(self, tail, stream, call_id, after)
         tail.subscribers.add(subscription)
+        tail.joining.add(subscription)
         try:
             yield subscription
         finally:

@@ -10,8 +10,8 @@ from aiohttp import web
 
 from dashboard.auth import IDENTITY, SECRET_MAX_CHARS, Guard
 from dashboard.headers import is_https
-from dashboard.problem import DatabaseError
 from infra.settings import Settings
+from infra.store.database import StoreAway
 from infra.telemetry import logger
 
 SESSION_LIFE: Final = timedelta(hours=12)
@@ -67,7 +67,7 @@ class Login:
                 return _page(403, _REFUSED)
             session = await users.issue(user, "session", life=SESSION_LIFE)
             await users.audit(user, "login", str(user.id))
-        except DatabaseError as error:
+        except StoreAway as error:
             _log.warning("login while the database is away", error=type(error).__name__)
             return _page(503, _AWAY)
         response = web.Response(status=303, headers={"Location": "/", "Cache-Control": "no-store"})

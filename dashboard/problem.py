@@ -13,6 +13,7 @@ import msgspec
 from aiohttp import web
 
 from infra.bus.streams import BusError
+from infra.store.database import StoreAway
 from infra.telemetry import logger
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -20,16 +21,6 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 PROBLEM_TYPE: Final = "application/problem+json"
 RETRY_AFTER_S: Final = 2
 STARTED: Final = web.RequestKey("response-started", bool)
-
-DatabaseError: Final = (
-    OSError,
-    TimeoutError,
-    asyncpg.InterfaceError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-)
-"""What a query may raise while PostgreSQL is away."""
 
 _OURS: Final = ("/api/", "/ws/", "/webrtc/", "/healthz", "/readyz", "/metrics", "/login")
 
@@ -90,7 +81,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     except Exception as error:
         if request.get(STARTED, False) or not _is_ours(request):
             raise
-        if isinstance(error, (*DatabaseError, *BusError)) and not isinstance(error, asyncpg.DataError):
+        if isinstance(error, (*StoreAway, *BusError)) and not isinstance(error, asyncpg.DataError):
             _log.warning("dependency away", path=_route(request), error=type(error).__name__)
             return problem_response(away("A part that this answer needs"))
         return problem_response(_unexpected(request, error))

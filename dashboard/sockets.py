@@ -15,10 +15,11 @@ from dashboard import state
 from dashboard.auth import close_socket
 from dashboard.calls import as_uuid, find_call, parse_name
 from dashboard.hub import Hub, HubClosed, Subscription, TooSlowError
-from dashboard.problem import DatabaseError, Problem, bad_parameter
+from dashboard.problem import Problem, bad_parameter
 from dashboard.snapshot import SnapshotReader
 from infra.bus.streams import START, valid_cursor
 from infra.model import stable_id
+from infra.store.database import StoreAway
 from infra.store.users import User
 from infra.telemetry import logger
 
@@ -182,7 +183,7 @@ async def _send(socket: web.WebSocketResponse, source: Source) -> tuple[int, byt
         return TOO_SLOW, b"too slow: resume from your cursor"
     except HubClosed:
         return GOING_AWAY, b"the server stops: resume from your cursor"
-    except DatabaseError as error:
+    except StoreAway as error:
         _log.warning("socket closed while the database is away", error=type(error).__name__)
         return TRY_AGAIN, b"the database is away: try again"
 

@@ -253,13 +253,17 @@ class ProblemView(View, frozen=True):
 
 
 def call_summary(row: asyncpg.Record) -> CallSummary:
-    """Return a stored call's summary as the API shows it."""
+    """Return a stored call's summary as the API shows it. A model wrote the insights: what is odd becomes null."""
     facts = dict(row)
     intent, sentiment = facts.pop("intent"), facts.pop("sentiment")
     return CallSummary(
-        intent=intent and Intent(label=intent.get("label"), confidence=intent.get("confidence")),
+        intent=intent and Intent(label=_text(intent.get("label")), confidence=_number(intent.get("confidence"))),
         sentiment=sentiment
-        and Sentiment(label=sentiment.get("label"), score=sentiment.get("score"), per_role=sentiment.get("per_role")),
+        and Sentiment(
+            label=_text(sentiment.get("label")),
+            score=_number(sentiment.get("score")),
+            per_role=sentiment["per_role"] if isinstance(sentiment.get("per_role"), dict) else None,
+        ),
         **facts,
     )
 
@@ -272,3 +276,11 @@ def segment_view(segment: TranscriptSegment) -> SegmentView:
 def insight_view(insight: Insight) -> InsightView:
     """Return an insight as the API shows it."""
     return InsightView(**insight_to_json(insight))
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _number(value: object) -> float | None:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -18,7 +18,7 @@ import asyncpg
 from infra.bus.streams import EventStreams, open_redis
 from infra.embedded import EmbeddedPostgres, EmbeddedRedis
 from infra.model import Call, Event, segment_id
-from infra.settings import child_environment
+from infra.settings import child_environment, read_settings
 from infra.store.calls import CallStore
 from infra.store.database import migrate, open_pool
 from infra.store.transcripts import TranscriptStore, segment_to_json
@@ -26,7 +26,7 @@ from media_gateway.caller import new_call_sid, place_call
 from tests.conftest import missing, until
 
 ROOT = Path(__file__).parents[1]
-MODELS = Path("~/.local/share/hearline/models").expanduser()
+MODELS = read_settings().hearline_data_dir / "models"
 TOKEN = "the-token-of-the-automation"
 TWILIO_TOKEN = "the-token-that-signs-twilios-requests"
 PROGRAMS = {"serve": ["serve"], "asr": ["worker", "asr"], "insights": ["worker", "insights"]}

@@ -10,6 +10,9 @@ from whisper_normalizer.basic import BasicTextNormalizer
 from whisper_normalizer.english import EnglishTextNormalizer
 
 
+FILLERS = frozenset({"ah", "er", "eh"})
+
+
 @dataclass(frozen=True, slots=True)
 class Score:
     """Errors against the words of a reference; scores add up to the pooled one."""
@@ -46,8 +49,15 @@ def _normaliser(language: str) -> BasicTextNormalizer | EnglishTextNormalizer:
 
 
 def normalise(text: str, language: str = "en") -> list[str]:
-    """Return the words of a text without case, punctuation, fillers and spelling variants (Whisper's rules)."""
-    return str(_normaliser(language)(text)).split()
+    """Return the words of a text without case, punctuation, fillers and spelling variants.
+
+    Whisper's rules, and in English two more for what its list leaves out: 'ok' is 'okay', and 'ah' is a filler
+    like its 'uh'.
+    """
+    words = str(_normaliser(language)(text)).split()
+    if language != "en":
+        return words
+    return ["okay" if word == "ok" else word for word in words if word not in FILLERS]
 
 
 def score(reference: str, heard: str, language: str = "en") -> Score:

@@ -26,7 +26,8 @@ EVERY_SAMPLE = np.arange(-32768, 32768).astype(np.int16)
 
 def tone(hertz: float, rate_hz: int, seconds: float = 4.0) -> Samples:
     moments = np.arange(int(rate_hz * seconds)) / rate_hz
-    return np.rint(12000 * np.sin(2 * np.pi * hertz * moments)).astype(np.int16)
+    samples: Samples = np.rint(12000 * np.sin(2 * np.pi * hertz * moments)).astype(np.int16)
+    return samples
 
 
 def through(samples: Samples, rate_in_hz: int, rate_out_hz: int = 16_000, block: int | None = None) -> Samples:
@@ -89,7 +90,13 @@ def test_stereo_is_split_and_mixed() -> None:
 
 @pytest.mark.parametrize(
     ("name", "rate_hz", "channels"),
-    [("audio/opus", 8000, 1), ("", 8000, 1), ("audio/x-mulaw", 0, 1), ("audio/x-mulaw", 10**9, 1), ("audio/l16", 8000, 3)],
+    [
+        ("audio/opus", 8000, 1),
+        ("", 8000, 1),
+        ("audio/x-mulaw", 0, 1),
+        ("audio/x-mulaw", 10**9, 1),
+        ("audio/l16", 8000, 3),
+    ],
 )
 def test_what_cannot_be_decoded_is_refused(name: str, rate_hz: int, channels: int) -> None:
     with pytest.raises(AudioFormatError):
@@ -117,7 +124,9 @@ def test_what_16_khz_cannot_hold_is_removed(hertz: float) -> None:
     assert 20 * np.log10(left.std() / (12000 / 2**0.5) + 1e-9) < -80
 
 
-@pytest.mark.parametrize(("rate_in_hz", "rate_out_hz"), [(8000, 16_000), (48_000, 16_000), (44_100, 16_000), (16_000, 8000)])
+@pytest.mark.parametrize(
+    ("rate_in_hz", "rate_out_hz"), [(8000, 16_000), (48_000, 16_000), (44_100, 16_000), (16_000, 8000)]
+)
 @pytest.mark.parametrize("length", [0, 1, 2, 159, 160, 8001])
 def test_flushed_output_is_as_long_as_the_input(rate_in_hz: int, rate_out_hz: int, length: int) -> None:
     out = through(np.ones(length, np.int16), rate_in_hz, rate_out_hz)

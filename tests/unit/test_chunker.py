@@ -221,7 +221,5 @@ def test_from_wire_to_chunks_nothing_is_lost_or_moved(fates: list[tuple[int, int
     check(sink.chunks, 0)
     assert sink.chunks[-1].end_ms == 20 * (sent[-1] + 1)
     gone = {i for i in range(sent[-1]) if i not in sent}
-    marked = {
-        ms // 20 for chunk in sink.chunks for hole in chunk.holes for ms in range(hole.start_ms, hole.end_ms, 20)
-    }
+    marked = {ms // 20 for chunk in sink.chunks for hole in chunk.holes for ms in range(hole.start_ms, hole.end_ms, 20)}
     assert marked == gone

@@ -94,7 +94,7 @@ async def test_a_signed_webhook_gets_in(client: Client) -> None:
 
 
 async def test_the_query_is_signed_too(client: Client) -> None:
-    assert (await post(client, "/twilio/voice?attempt=2&x=%41%2f")).status == 200
+    assert (await post(client, "/twilio/voice?attempt=2&x=a%2Bb%20c")).status == 200
 
 
 async def test_a_signature_with_sha256_gets_in(client: Client) -> None:

@@ -155,6 +155,7 @@ def test_what_is_no_whole_sample_is_left_off(length: int) -> None:
     timeline = Timeline(16_000, 4)
     assert list(timeline.put(0, bytes(length), 0)) == []
     assert timeline.put(0, bytes(8 + length), 0) == [bytes(8)]
+    assert b"".join(map(bytes, timeline.put(1, bytes(64 + length), 1))) == bytes(64)  # type: ignore[arg-type]
 
 
 def _displaced(order: Sequence[int], keys: Sequence[float]) -> list[int]:
@@ -170,7 +171,7 @@ def _displaced(order: Sequence[int], keys: Sequence[float]) -> list[int]:
     ),
 )
 def test_loss_order_and_repetition(first_ms: int, fates: list[tuple[int, float, int]]) -> None:
-    """Whatever is lost, displaced by up to two places or repeated: order kept, time conserved, gaps are what is lost."""
+    """Whatever is lost, displaced by up to two places or repeated: order and time are kept, gaps are what is lost."""
     arriving = _displaced(range(len(fates)), [displacement for _, displacement, _ in fates])
     frames = [
         (first_ms + FRAME_MS * number, number)
@@ -223,4 +224,6 @@ def test_anything_at_all(frames: list[tuple[int, int, float]]) -> None:
     pieces += timeline.flush()
     assert sum(len(piece) for piece in pieces if isinstance(piece, bytes)) <= sum(length for _, length, _ in frames)
     assert len(pieces) <= 3 * len(frames)
+    counted = timeline.placed + timeline.duplicate + timeline.late + timeline.stray
+    assert counted == sum(length > 0 for _, length, _ in frames)
     assert all(piece.samples > 0 for piece in pieces if isinstance(piece, Gap))

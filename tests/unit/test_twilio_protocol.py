@@ -79,7 +79,9 @@ def test_what_breaks_the_protocol_is_refused(case: dict[str, object]) -> None:
 
 
 def test_both_tracks_is_two_tracks() -> None:
-    start = TwilioStream().feed(b'{"event":"start","streamSid":"MZ1","start":{"callSid":"CA1","tracks":["both_tracks"]}}')
+    start = TwilioStream().feed(
+        b'{"event":"start","streamSid":"MZ1","start":{"callSid":"CA1","tracks":["both_tracks"]}}'
+    )
 
     assert isinstance(start, Start)
     assert start.tracks == ("inbound", "outbound")

@@ -6,10 +6,11 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from infra.settings import TwilioMode
 from infra.tokens import SpentHere, StreamGrant, StreamTokens, twilio_call_id
 from tests.unit.test_signature import FORM, Client, Office, client, office, post
 from webhooks.signature import SignedForms
-from webhooks.twilio_voice import TwilioMode, TwilioVoice
+from webhooks.twilio_voice import TwilioVoice
 
 __all__ = ["client", "office"]  # fixtures
 
@@ -83,7 +84,9 @@ async def test_the_same_call_twice_is_one_call(client: Client) -> None:
     assert ids == {twilio_call_id(FORM["CallSid"])}
 
 
-@pytest.mark.parametrize(("query", "verb"), [("attempt=3", "Hangup"), ("attempt=2", "Redirect"), ("attempt=x", "Redirect")])
+@pytest.mark.parametrize(
+    ("query", "verb"), [("attempt=3", "Hangup"), ("attempt=2", "Redirect"), ("attempt=x", "Redirect")]
+)
 async def test_the_attempt_is_counted_in_the_address(client: Client, query: str, verb: str) -> None:
     root = ET.fromstring(await (await post(client, f"/twilio/voice?{query}")).text())
     assert root[-1].tag == verb

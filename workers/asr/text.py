@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Sequence
 from typing import Final
@@ -45,3 +46,10 @@ def plausible(text: str, duration_s: float) -> bool:
     if len(text.split()) > MAX_WORDS_PER_S * (duration_s + 1):
         return False
     return len(text) < _SHORTEST_FOR_COMPRESSION or compression_ratio(text) <= MAX_COMPRESSION
+
+
+def tidy(text: str) -> str:
+    """Mend the recogniser's punctuation: a mark said twice, a space before a mark."""
+    text = re.sub(r"([,;:!?])[,;:]+", r"\1", text)
+    text = re.sub(r"(?<!\.)\.\.(?!\.)", ".", text)
+    return re.sub(r"\s+([,.;:!?])", r"\1", text).strip()

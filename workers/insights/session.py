@@ -116,7 +116,9 @@ class CallSession:
         data = event.data
         if event.type == "segment.final":
             segment_id = UUID(data["segment_id"])
-            self._hear(segment_id, Turn(segment_id, data["role"], data["start_ms"], data["end_ms"], data["text"]))
+            start_ms, end_ms = data["start_ms"], data["end_ms"]
+            turn = Turn(segment_id, data["role"], start_ms, end_ms, data["text"], speaker=data["speaker"])
+            self._hear(segment_id, turn)
         elif event.type == "track.opened":
             self._open_tracks.add(data["track_id"])
         elif event.type == "track.closed":
