@@ -49,6 +49,7 @@ class DashboardDeps:
     metrics_dir: str | None = None
     """Where all processes put their metrics; None: only this one's are shown."""
     web_root: Path = WEB_ROOT
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +79,13 @@ def add_dashboard(app: web.Application, deps: DashboardDeps) -> None:
     calls = CallApi(snapshots, users, outbox)
     boards = BoardApi(deps.pool, snapshots, users, health, deps.settings, deps.version)
     docs = Docs(deps.version)
-    limits = Limits()
-    app[DASHBOARD] = Dashboard(guard, health, hub, limits, app)
+    app[DASHBOARD] = Dashboard(guard, health, hub, deps.limits, app)
 
     site = Site(deps.web_root)
-    app.middlewares.extend([problems, guard.middleware, limits.middleware, site.middleware])
-    app.on_response_prepare.extend([note_start, limits.note, guard.note_socket, SecurityHeaders(deps.settings).add])
+    app.middlewares.extend([problems, guard.middleware, deps.limits.middleware, site.middleware])
+    app.on_response_prepare.extend(
+        [note_start, deps.limits.note, guard.note_socket, SecurityHeaders(deps.settings).add]
+    )
 
     handlers = {
         name: getattr(part, name)

@@ -224,14 +224,18 @@ class Guard:
         origin = _origin(told)
         if origin is None:
             return False
-        scheme, name, port = origin
-        if self._public is not None and (name, port) == self._public[1:]:
-            return scheme == self._public[0]
         try:
             asked = urlsplit(f"//{host}")
-            return name == asked.hostname and port == (asked.port or _DEFAULT_PORTS[scheme])
+            asked_port = asked.port
         except ValueError:
             return False
+        if self._public is not None:
+            scheme, name, port = self._public
+            asked_for_public = asked.hostname == name and (asked_port or _DEFAULT_PORTS[scheme]) == port
+            if asked_for_public or origin == self._public:
+                return origin == self._public
+        scheme, name, port = origin
+        return name == asked.hostname and port == (asked_port or _DEFAULT_PORTS[scheme])
 
     def _check_fetch_site(self, request: web.Request) -> None:
         if request.headers.get("Sec-Fetch-Site", "same-origin") not in {"same-origin", "none"}:

@@ -95,7 +95,7 @@ class Owner:
         except asyncio.CancelledError:
             await self._release(holding)
             raise
-        except Exception:  # noqa: BLE001  (the outer loop: the lease runs out and the work is tried again)
+        except Exception:  # the outer loop: the lease runs out and the work is tried again
             _FAILED.labels(kind).inc()
             log.exception("work failed", kind=kind, entry=entry, deliveries=holding.lease.deliveries)
         finally:
@@ -116,7 +116,7 @@ class Owner:
             try:
                 if lease.deliveries > MAX_DELIVERIES:
                     reason = f"failed {MAX_DELIVERIES} times"
-                    await self._bury(holding, reason)
+                    await self._tell_burial(holding, reason)
                     _BURIED.labels(self._queue.kind).inc()
                     await self._until_told(lambda: self._queue.bury(lease, item_id, reason))
                 else:
@@ -124,6 +124,14 @@ class Owner:
                     await self._until_told(lambda: self._queue.done(lease, item_id))
             finally:
                 renewal.cancel()
+
+    async def _tell_burial(self, holding: Holding, reason: str) -> None:
+        try:
+            await self._bury(holding, reason)
+        except (NotOwnerError, *BusError):
+            raise
+        except Exception:  # what broke the work may break this too; it must not come back for ever
+            log.exception("work given up without a word", kind=self._queue.kind, entry=holding.lease.entry)
 
     async def _renew(self, holding: Holding) -> None:
         while True:

@@ -75,7 +75,7 @@ def open_redis(redis_url: str, *, timeout_s: float = 1.0, max_connections: int =
         timeout=timeout_s,
         protocol=2,
     )
-    if sys.version_info < (3, 1):
+    if sys.version_info < (3, 12):
         pool.connection_class = type("Connection", (_Cancellable, pool.connection_class), {})
     return Redis.from_pool(pool)
 

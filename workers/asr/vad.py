@@ -1,21 +1,20 @@
 """How likely is it that somebody speaks, in each 32 ms of a track.
 
-Two judges. WebRTC's detector costs next to nothing and hardly misses speech, but calls most noise speech too: it
-only decides whether the second one need be asked. Silero's network (the ONNX file that faster-whisper ships)
-decides. The network is loaded once a process; each track keeps its own small state.
+The judge is Silero's network, the ONNX file that faster-whisper ships, loaded once a process; each track keeps its
+own small state. It is asked about all windows of a chunk in one run, which costs 1.6 ms of CPU a second of audio.
+WebRTC's detector in front of it, to spare it the silence, cost more than it saved and lost speech
+(docs/decisions/0003-end-pointing.md).
 """
 
 from __future__ import annotations
 
 from functools import cache
 from importlib.util import find_spec
-from itertools import groupby
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import onnxruntime as ort
-import webrtcvad
 from numpy.typing import NDArray
 
 from infra.model import SAMPLE_RATE_HZ
@@ -26,21 +25,14 @@ WINDOW_MS: Final = 1000 * WINDOW // SAMPLE_RATE_HZ
 _CONTEXT: Final = 64
 """Samples of the window before that the network sees again."""
 _STATE: Final = (1, 1, 128)
-_GATE_MODE: Final = 1
-"""0 lets most through, 3 least."""
-_GATE_BYTES: Final = 2 * SAMPLE_RATE_HZ // 100
-"""10 ms, the shortest frame that the gate takes; three lie in each window."""
-_GATE_LINGER: Final = 16
-"""Windows for which the network is still asked after the gate last opened: it has to see speech end by itself."""
 
 
 class SpeechDetector:
     """The speech probability of one track, window by window. Feed every sample, in order."""
 
-    def __init__(self, *, gate: bool = True) -> None:
-        """`gate=False` asks the network about every window."""
+    def __init__(self) -> None:
         self._network = _network()
-        self._gate = webrtcvad.Vad(_GATE_MODE) if gate else None
+        self._rest: NDArray[np.int16]
         self._h: NDArray[np.float32]
         self._c: NDArray[np.float32]
         self._before: NDArray[np.float32]
@@ -48,9 +40,10 @@ class SpeechDetector:
 
     def reset(self) -> None:
         """Forget the past: after a hole the audio before it tells nothing about what comes."""
-        self._rest: NDArray[np.int16] = np.zeros(0, np.int16)
-        self._linger = 0
-        self._forget()
+        self._rest = np.zeros(0, np.int16)
+        self._h = np.zeros(_STATE, np.float32)
+        self._c = np.zeros(_STATE, np.float32)
+        self._before = np.zeros((1, _CONTEXT), np.float32)
 
     def feed(self, samples: NDArray[np.int16]) -> NDArray[np.float32]:
         """Return the speech probability, 0..1, of each window of 512 samples completed by `samples`.
@@ -62,40 +55,15 @@ class SpeechDetector:
         count = audio.size // WINDOW
         windows = audio[: count * WINDOW].reshape(count, WINDOW)
         self._rest = audio[count * WINDOW :]
-        probabilities = np.zeros(count, np.float32)
-        for asked, run in groupby(range(count), key=lambda index: self._passes(windows[index])):
-            indices = list(run)
-            if asked:
-                probabilities[indices] = self._ask(windows[indices])
-            else:
-                self._forget()
-        return probabilities
-
-    def _passes(self, window: NDArray[np.int16]) -> bool:
-        """Say whether the network should hear this window."""
-        if self._gate is None:
-            return True
-        raw = window.tobytes()
-        for start in range(0, 3 * _GATE_BYTES, _GATE_BYTES):
-            if self._gate.is_speech(raw[start : start + _GATE_BYTES], SAMPLE_RATE_HZ):
-                self._linger = _GATE_LINGER
-                return True
-        self._linger = max(self._linger - 1, 0)
-        return self._linger > 0
-
-    def _ask(self, windows: NDArray[np.int16]) -> NDArray[np.float32]:
+        if count == 0:
+            return np.zeros(0, np.float32)
         scaled = windows.astype(np.float32) / np.float32(32768)
         before = np.concatenate((self._before, scaled[:-1, -_CONTEXT:]))
         self._before = scaled[-1:, -_CONTEXT:]
         feeds = {"input": np.concatenate((before, scaled), axis=1), "h": self._h, "c": self._c}
         probabilities, self._h, self._c = self._network.run(None, feeds)
-        found: NDArray[np.float32] = probabilities.reshape(len(windows))
+        found: NDArray[np.float32] = probabilities.reshape(count)
         return found
-
-    def _forget(self) -> None:
-        self._h = np.zeros(_STATE, np.float32)
-        self._c = np.zeros(_STATE, np.float32)
-        self._before = np.zeros((1, _CONTEXT), np.float32)
 
 
 @cache
