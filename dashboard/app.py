@@ -60,7 +60,6 @@ class Dashboard:
     health: Health
     hub: Hub
     limits: Limits
-    app: web.Application
 
 
 DASHBOARD: Final = web.AppKey("dashboard", Dashboard)
@@ -79,7 +78,7 @@ def add_dashboard(app: web.Application, deps: DashboardDeps) -> None:
     calls = CallApi(snapshots, users, outbox)
     boards = BoardApi(deps.pool, snapshots, users, health, deps.settings, deps.version)
     docs = Docs(deps.version)
-    app[DASHBOARD] = Dashboard(guard, health, hub, deps.limits, app)
+    app[DASHBOARD] = Dashboard(guard, health, hub, deps.limits)
 
     site = Site(deps.web_root)
     app.middlewares.extend([problems, guard.middleware, deps.limits.middleware, site.middleware])

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Final
 from uuid import UUID
 
 import asyncpg
 
-from dashboard.views import GapView, LegView, Snapshot, TrackView, call_summary, insight_view, segment_view
+from dashboard.views import GapView, LegView, SegmentView, Snapshot, TrackView, call_summary, insight_view, segment_view
 from infra.bus import keys
 from infra.bus.streams import START, BusError, EventStreams
+from infra.model import TranscriptSegment
 from infra.store.calls import CallStore
 from infra.store.insights import InsightStore
 from infra.store.transcripts import TranscriptStore
 from infra.telemetry import logger
+
+YIELD_SEGMENTS: Final = 100
+"""An hour of speech takes 100 ms to put together: calls go on in between."""
 
 _log = logger(__name__)
 
@@ -39,7 +45,7 @@ class SnapshotReader:
             call=call_summary(row),
             legs=[LegView(**leg) for leg in await self.calls.legs(call_id)],
             tracks=[TrackView(**track) for track in await self.calls.tracks(call_id)],
-            segments=[segment_view(segment) for segment in await self.transcripts.of_call(call_id)],
+            segments=await _segment_views(await self.transcripts.of_call(call_id)),
             gaps=[GapView(**gap) for gap in await self.transcripts.gaps(call_id)],
             insights=[insight_view(insight) for insight in await self.insights.of_call(call_id)],
             cursor=cursor,
@@ -52,3 +58,12 @@ class SnapshotReader:
         except BusError as error:
             _log.warning("snapshot without redis", error=type(error).__name__)
             return START
+
+
+async def _segment_views(segments: list[TranscriptSegment]) -> list[SegmentView]:
+    views = []
+    for number, segment in enumerate(segments):
+        views.append(segment_view(segment))
+        if number % YIELD_SEGMENTS == 0:
+            await asyncio.sleep(0)
+    return views

@@ -129,7 +129,7 @@ class SegmentView(View, frozen=True):
     original_text: str
     language: str
     confidence: float
-    words: list[WordView]  # as plain objects inside: an hour of speech holds ten thousand of them
+    words: list[WordView]
     latency_ms: int | None
     is_final: bool
 
@@ -270,7 +270,7 @@ def call_summary(row: asyncpg.Record) -> CallSummary:
 
 def segment_view(segment: TranscriptSegment) -> SegmentView:
     """Return a segment as the API shows it."""
-    return SegmentView(**segment_to_json(segment))
+    return msgspec.convert(segment_to_json(segment), SegmentView)
 
 
 def insight_view(insight: Insight) -> InsightView:

@@ -94,9 +94,12 @@ async def _serve(settings: Settings) -> None:
             except OSError as error:
                 raise UnusableError(checks.check_port(settings).detail) from error
             log.info("serving", host=settings.hearline_host, port=settings.hearline_port)
-            await stop_signal()
-            screens.drain.draining = True
-            await gateway.drain()
+            async with asyncio.TaskGroup() as tasks:
+                watching = tasks.create_task(screens.limits.watch(runner))
+                await stop_signal()
+                screens.drain.draining = True
+                await gateway.drain()
+                watching.cancel()
         finally:
             await runner.cleanup()
 

@@ -49,9 +49,7 @@ class Settings(BaseSettings):
     )
     twilio_dial: str | None = Field(None, description="number or client:NAME that a listened-to call is dialled on to")
 
-    sip_host: str | None = Field(
-        None, description="address of the SIP socket (the SIP door is still to come)"
-    )
+    sip_host: str | None = Field(None, description="address of the SIP socket (the SIP door is still to come)")
     sip_port: int = Field(5060, ge=0, le=65535, description="port of the SIP socket (the same)")
     rtp_ports: str = Field("10000-10999", pattern=r"^\d{1,5}-\d{1,5}$", description="UDP ports for media (the same)")
     sip_trunks: Annotated[tuple[str, ...], NoDecode] = Field(

@@ -35,6 +35,10 @@ class Outbox:
         self._capacity = capacity
         self._messages: deque[tuple[str, Message]] = deque()
         self._wake = asyncio.Event()
+        self._accepted = 0
+        self._passed = 0
+        self._stuck = False
+        self._moved = asyncio.Event()
 
     @property
     def has_room(self) -> bool:
@@ -48,7 +52,22 @@ class Outbox:
             log.error("outbox full", outbox=self.name, what=what)
             return
         self._messages.append((what, message))
+        self._accepted += 1
         self._wake.set()
+
+    @property
+    def newest(self) -> int:
+        """Return the number of the newest message, for `passed`."""
+        return self._accepted
+
+    async def passed(self, number: int, timeout_s: float) -> None:
+        """Wait until that message is through; not while its receiver is away, and never longer than `timeout_s`."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self._passed < number and not self._stuck:
+                    await self._moved.wait()
+        except TimeoutError:
+            log.debug("not waited for any longer", outbox=self.name)
 
     async def run(self) -> None:
         """Send for ever, oldest first."""
@@ -61,6 +80,7 @@ class Outbox:
             try:
                 await message()
             except self._away as error:
+                self._move(stuck=True)
                 log.warning(
                     "outbox waits", outbox=self.name, what=what, error=type(error).__name__, behind=len(self._messages)
                 )
@@ -71,7 +91,14 @@ class Outbox:
                 _DROPPED.labels(self.name, "failed").inc()
                 log.exception("outbox gives up a message", outbox=self.name, what=what)
             self._messages.popleft()
+            self._passed += 1
+            self._move(stuck=False)
             pause_s = 0.1
+
+    def _move(self, *, stuck: bool) -> None:
+        self._stuck = stuck
+        self._moved.set()
+        self._moved = asyncio.Event()
 
     async def drained(self, timeout_s: float) -> bool:
         """Wait until everything is sent; False when that takes longer than `timeout_s`."""

@@ -29,6 +29,11 @@ _LIVE: Final = Gauge("hearline_live_calls", "Calls on the line", multiprocess_mo
 _ANSWERED: Final = Counter("hearline_calls_total", "Calls answered, by door", ["door"])
 _KNOWN_BEFORE_S: Final = 0.5
 """How long answering a call may wait for PostgreSQL to say whether the call began earlier."""
+_GIVEN_UP_S: Final = 2 * RENEW_S
+"""How long a gateway must show no sign of life, while Redis answers, before its calls are ended for it."""
+
+_STORED_FIRST_S: Final = 1.0
+"""How long an event may wait for PostgreSQL to hold what it tells."""
 
 
 class Registry:
@@ -55,6 +60,7 @@ class Registry:
         self._events = events
         self._presence = presence
         self._calls: dict[UUID, LiveCall] = {}
+        self._silent_since: dict[str, float] = {}
 
     @property
     def live_count(self) -> int:
@@ -100,9 +106,14 @@ class Registry:
         _LIVE.set(len(self._calls))
 
     def publish(self, call: Call, kind: EventType, data: dict[str, Any], key: str) -> None:
-        """Queue an event of a call."""
-        event = Event(kind, call.id, data, key=key)
-        self.to_bus.put(kind, lambda: self._events.publish(call.tenant_id, event))
+        """Queue an event of a call. It follows what was put up for storing before: a snapshot must not lag behind."""
+        event, stored = Event(kind, call.id, data, key=key), self.to_store.newest
+
+        async def tell() -> None:
+            await self.to_store.passed(stored, _STORED_FIRST_S)
+            await self._events.publish(call.tenant_id, event)
+
+        self.to_bus.put(kind, tell)
 
     def end_all(self, reason: str) -> None:
         """End every call that is still on the line."""
@@ -135,8 +146,9 @@ class Registry:
                 announce_again = False
                 await self._end_orphans()
             except BusError as error:
-                # A Redis that comes back empty has forgotten who waits to be recognised.
+                # A Redis that comes back empty has forgotten who waits to be recognised, and who lives.
                 announce_again = True
+                self._silent_since.clear()
                 log.warning("no sign of life could be given", error=type(error).__name__)
             except StoreAway as error:
                 log.warning("orphaned calls could not be looked for", error=type(error).__name__)
@@ -144,19 +156,26 @@ class Registry:
 
     async def _end_orphans(self) -> None:
         """End calls whose gateway fell silent: their media is gone for good."""
-        for row in await self.store.live():
-            if row["id"] in self._calls or await self._presence.gateway_lives(row["gateway_id"]):
-                continue
-            duration_ms = await self.store.last_ms(row["id"])
-            if await self.store.end(row["id"], "gateway lost", utc_now(), duration_ms):
-                event = Event(
-                    "call.ended",
-                    row["id"],
-                    {"reason": "gateway lost", "duration_ms": duration_ms},
-                    key=f"lost:{row['gateway_id']}",
-                )
-                await self._events.publish(row["tenant_id"], event)
-                log.warning("call ended for its lost gateway", call_id=str(row["id"]))
+        rows = [row for row in await self.store.live() if row["id"] not in self._calls]
+        now_s, since = time.monotonic(), self._silent_since
+        silent = [
+            gateway_id
+            for gateway_id in {row["gateway_id"] for row in rows}
+            if not await self._presence.gateway_lives(gateway_id)
+        ]
+        self._silent_since = {gateway_id: since.get(gateway_id, now_s) for gateway_id in silent}
+        for row in rows:
+            if now_s - self._silent_since.get(row["gateway_id"], now_s) >= _GIVEN_UP_S:
+                await self._end_orphan(row["id"], row["tenant_id"], row["gateway_id"])
+
+    async def _end_orphan(self, call_id: UUID, tenant_id: UUID, gateway_id: str) -> None:
+        duration_ms = await self.store.last_ms(call_id)
+        if not await self.store.end(call_id, "gateway lost", utc_now(), duration_ms, gateway_id=gateway_id):
+            return
+        log.warning("call ended for its lost gateway", call_id=str(call_id))
+        data = {"reason": "gateway lost", "duration_ms": duration_ms}
+        event = Event("call.ended", call_id, data, key=f"lost:{gateway_id}")
+        self.to_bus.put(event.type, lambda: self._events.publish(tenant_id, event))
 
 
 class LiveCall:

@@ -62,6 +62,11 @@ def worker(kind: Work, worker_id: str) -> str:
     return f"worker:{{{kind}}}:{worker_id}"
 
 
+def workers(kind: Work) -> str:
+    """Return the set of the workers of that kind which may be living."""
+    return f"worker:{{{kind}}}"
+
+
 def spent(nonce: str) -> str:
     """Return the marker that a one-time token was used."""
     return f"spent:{{{nonce}}}"

@@ -29,16 +29,20 @@ class Presence:
 
     async def worker(self, kind: keys.Work, worker_id: str, about: dict[str, Any]) -> None:
         """Say that this worker lives, and what it runs (engine, model, tracks ...)."""
-        await self._redis.set(keys.worker(kind, worker_id), msgspec.json.encode(about), ex=PRESENCE_S)
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.set(keys.worker(kind, worker_id), msgspec.json.encode(about), ex=PRESENCE_S)
+        pipeline.sadd(keys.workers(kind), worker_id)
+        await pipeline.execute()
 
     async def workers(self, kind: keys.Work) -> list[dict[str, Any]]:
         """Return what each living worker of that kind says of itself."""
-        found = []
-        async for key in self._redis.scan_iter(match=keys.worker(kind, "*"), count=100):
-            raw = await self._redis.get(key)
-            if raw is not None:
-                found.append(msgspec.json.decode(raw))
-        return found
+        names = sorted(name.decode() for name in await self._redis.smembers(keys.workers(kind)))
+        if not names:
+            return []
+        told = dict(zip(names, await self._redis.mget([keys.worker(kind, name) for name in names]), strict=True))
+        if silent := [name for name, raw in told.items() if raw is None]:
+            await self._redis.srem(keys.workers(kind), *silent)
+        return [msgspec.json.decode(raw) for raw in told.values() if raw is not None]
 
     async def spend(self, nonce: str, life_s: int) -> bool:
         """Mark a one-time token as used; False when it was used before."""

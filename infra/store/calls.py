@@ -33,7 +33,7 @@ CLOSE_LEG: Final = "UPDATE legs SET left_at = $2, left_reason = $3 WHERE id = $1
 CLOSE_TRACK: Final = "UPDATE tracks SET closed_at = now(), close_reason = $2 WHERE id = $1 AND closed_at IS NULL"
 END_CALL: Final = """
 UPDATE calls SET status = 'ended', end_reason = $2, ended_at = $3, duration_ms = $4, updated_at = now()
-WHERE id = $1 AND status = 'live' RETURNING id
+WHERE id = $1 AND status = 'live' AND ($5::text IS NULL OR gateway_id = $5) RETURNING id
 """
 SETTLE_CALL: Final = "UPDATE calls SET settled_at = now(), updated_at = now() WHERE id = $1"
 LIVE_CALLS: Final = "SELECT id, tenant_id, gateway_id, started_at FROM calls WHERE status = 'live'"
@@ -154,9 +154,11 @@ class CallStore:
         """Store that a track's last segment is in."""
         await self._pool.execute(CLOSE_TRACK, track_id, reason)
 
-    async def end(self, call_id: UUID, reason: str, at: datetime, duration_ms: int) -> bool:
-        """Store that a call ended; False when it had ended before."""
-        return await self._pool.fetchval(END_CALL, call_id, reason, at, duration_ms) is not None
+    async def end(
+        self, call_id: UUID, reason: str, at: datetime, duration_ms: int, *, gateway_id: str | None = None
+    ) -> bool:
+        """Store that a call ended; False when it had ended before, or has moved on from the gateway that is named."""
+        return await self._pool.fetchval(END_CALL, call_id, reason, at, duration_ms, gateway_id) is not None
 
     async def settle(self, call_id: UUID) -> None:
         """Store that a call's insights are final."""

@@ -78,7 +78,8 @@ class Capture:
             return problem(HTTPStatus.UNAUTHORIZED, "Log in first.")
         if request.headers.get("Upgrade", "").lower() != "websocket":
             return problem(HTTPStatus.UPGRADE_REQUIRED, "This address speaks WebSocket.", {"Upgrade": "websocket"})
-        return await _CaptureSocket(self.door, cast("User", user), self._default_role).run(request)
+        protocols = tuple(request.get("ws_protocols", ()))  # a bearer token may have come as one: agree to it
+        return await _CaptureSocket(self.door, cast("User", user), self._default_role, protocols).run(request)
 
     async def close(self, reason: str = "server-shutdown") -> None:
         """Send every socket away and end the calls that are left."""
@@ -94,8 +95,8 @@ def capture_call_id(call_id: str, tenant_id: UUID) -> UUID:
 
 
 class _CaptureSocket(MediaSocket):
-    def __init__(self, door: MediaDoor, user: User, default_role: Role) -> None:
-        super().__init__(door)
+    def __init__(self, door: MediaDoor, user: User, default_role: Role, protocols: tuple[str, ...]) -> None:
+        super().__init__(door, protocols)
         self._user = user
         self._default_role: Role = default_role
         self._protocol = CaptureStream()

@@ -57,9 +57,11 @@ class MediaDoor:
 class MediaSocket(ABC):
     """One peer's socket, from its handshake to its end."""
 
-    def __init__(self, door: MediaDoor) -> None:
+    def __init__(self, door: MediaDoor, protocols: tuple[str, ...] = ()) -> None:
+        """`protocols`: the subprotocols that the handshake may agree on (RFC 6455, section 1.9)."""
         self.door = door
         self.socket: web.WebSocketResponse[Literal[False]] = web.WebSocketResponse(
+            protocols=protocols,
             timeout=2.0,  # for the peer's answer to our close
             compress=False,
             decode_text=False,  # JSON is decoded from bytes, and checked there
