@@ -31,8 +31,10 @@ setup:
 	    { echo 'setup: no Python 3.11 or newer with venv here (Debian, Ubuntu: apt-get install python3-venv)' >&2; exit 1; }
 	@$(PYTHON) -I infra/setup.py
 
-run demo: setup
+run: setup
 	@exec $(BIN)/hearline all --demo $(ARGS)
+
+demo: run
 
 test: setup
 	@$(BIN)/python -m pytest $(ARGS)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Coroutine, Iterator
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, NoReturn, TypeVar
 
 import typer
@@ -31,10 +33,16 @@ def settings_for(parent: int | None, **flags: Any) -> Settings:
     return settings
 
 
-def carry_out(work: Coroutine[Any, Any, _T]) -> _T:
-    """Run until done; anything known to be in the way becomes one line and an exit code."""
+def carry_out(work: Coroutine[Any, Any, _T], *, many_sockets: bool = False) -> _T:
+    """Run until done; anything known to be in the way becomes one line and an exit code.
+
+    `many_sockets` takes uvloop where there is one: a frame's way through the gateway costs less there.
+    """
+    uvloop = find_spec("uvloop") if many_sockets else None
+    new_loop = import_module("uvloop").new_event_loop if uvloop else None
     try:
-        return asyncio.run(work)
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            return runner.run(work)
     except UnusableError as error:
         fail(str(error))
     except BaseExceptionGroup as errors:

@@ -13,7 +13,7 @@ import asyncpg
 
 from infra.bus.streams import BusError, open_redis
 from infra.settings import Settings
-from infra.store.database import StoreAway, shipped_migrations
+from infra.store.database import StoreAway, missing_migrations
 
 FREE_DISK_BYTES = 1024**3
 
@@ -81,11 +81,9 @@ async def check_database(database_url: str) -> Check:
         return Check("postgresql", False, f"refuses: {_first_line(error)}")
     try:
         version = await connection.fetchval("SHOW server_version")
-        known = await connection.fetchval("SELECT to_regclass('schema_migrations')")
-        applied = await connection.fetchval("SELECT count(*) FROM schema_migrations") if known else 0
+        missing = await missing_migrations(connection)
     finally:
         await connection.close()
-    missing = len(shipped_migrations()) - applied
     note = "up to date" if missing <= 0 else f"{missing} migrations to apply: run `hearline migrate`"
     return Check("postgresql", missing <= 0, f"{version.split()[0]}, {note}")
 

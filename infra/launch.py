@@ -134,6 +134,7 @@ def _environment(settings: Settings) -> dict[str, str]:
         hearline_host=settings.hearline_host,
         hearline_port=str(settings.hearline_port),
         hearline_data_dir=str(settings.hearline_data_dir),
+        hearline_log_level=settings.hearline_log_level,
         database_url=settings.database_url,
         redis_url=settings.redis_url,
         twilio_auth_token=twilio_token(settings),

@@ -58,19 +58,19 @@ SAMPLE: Final = Path(__file__).parent / "sample" / "call.flac"
 def serve(host: Host = None, port: Port = None, parent: Parent = None) -> None:
     """Run gateway, webhooks and dashboard on one port."""
     settings = settings_for(parent, hearline_host=host, hearline_port=port)
-    carry_out(_serve(settings))
+    carry_out(_serve(settings), many_sockets=True)
 
 
 @worker_cli.command("asr")
 def worker_asr(parent: Parent = None) -> None:
     """Recognise speech: tracks in, segments out."""
-    carry_out(_work_asr(settings_for(parent)))
+    carry_out(_work_asr(settings_for(parent)), many_sockets=True)
 
 
 @worker_cli.command("insights")
 def worker_insights(parent: Parent = None) -> None:
     """Draw insights: segments in, meaning out."""
-    carry_out(_work_insights(settings_for(parent)))
+    carry_out(_work_insights(settings_for(parent)), many_sockets=True)
 
 
 async def _serve(settings: Settings) -> None:

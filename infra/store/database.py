@@ -83,6 +83,13 @@ async def migrate(pool: asyncpg.Pool) -> list[str]:
     return applied_now
 
 
+async def missing_migrations(connection: asyncpg.Connection) -> int:
+    """Return how many of the shipped migrations the database lacks."""
+    known = await connection.fetchval("SELECT to_regclass('schema_migrations')")
+    applied = await connection.fetchval("SELECT count(*) FROM schema_migrations") if known else 0
+    return len(shipped_migrations()) - int(applied)
+
+
 def shipped_migrations() -> list[tuple[str, str]]:
     """Return (name, SQL) of every migration, in order."""
     folder = files("infra.store") / "migrations"

@@ -28,7 +28,7 @@ ADVANCE: Final = """
 UPDATE tracks SET resume_chunk = $3, resume_ms = $4
 WHERE id = $1 AND next_seq = $2 AND resume_chunk <= $3 RETURNING id
 """
-PROGRESS: Final = "SELECT next_seq, resume_chunk, resume_ms, closed_at FROM tracks WHERE id = $1"
+PROGRESS: Final = "SELECT next_seq, resume_chunk, resume_ms, closed_at, close_reason FROM tracks WHERE id = $1"
 ADD_GAP: Final = """
 INSERT INTO gaps (id, tenant_id, call_id, track_id, start_ms, end_ms, cause)
 VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (id) DO NOTHING RETURNING id
@@ -67,6 +67,7 @@ class Progress:
     resume_chunk: int = 0
     resume_ms: int = 0
     closed: bool = False
+    close_reason: str | None = None
 
 
 class TranscriptStore:
@@ -80,7 +81,8 @@ class TranscriptStore:
         row = await self._pool.fetchrow(PROGRESS, track_id)
         if row is None:
             return Progress()
-        return Progress(row["next_seq"], row["resume_chunk"], row["resume_ms"], row["closed_at"] is not None)
+        closed = row["closed_at"] is not None
+        return Progress(row["next_seq"], row["resume_chunk"], row["resume_ms"], closed, row["close_reason"])
 
     async def commit(
         self, call: Call, segment: TranscriptSegment, *, next_seq: int, resume_chunk: int, resume_ms: int

@@ -12,6 +12,7 @@ OUT: Final = Path(__file__).resolve().parents[2] / "build" / "bench"
 # Name -> module whose `main(arguments)` prints a table and writes the JSON file it is given with --json.
 BENCHES: Final = {
     "calls": "tests.bench.calls",
+    "load": "tests.bench.load",
     "wer": "tests.bench.wer",
     "memory": "tests.bench.memory",
     "insights": "tests.bench.insights",

@@ -123,11 +123,11 @@ def measure(rounds: int = 7) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in costs.items()}
 
 
-def main() -> None:
+def main(words: list[str] | None = None) -> None:
     """Print the table; write it as JSON where asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     costs = measure()
     ratio = costs["json + audioop"] / costs["hearline"]
     print(f"{'path':<16}{'us CPU per 20 ms frame':>24}")
