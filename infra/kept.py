@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
+import tempfile
 from pathlib import Path
 
 from infra.settings import Settings
@@ -13,13 +15,15 @@ def kept_secret(data_dir: Path, name: str) -> str:
     """Return the secret of that name: made at the first call, the same ever after, readable by its owner only."""
     path = data_dir / "secrets" / name
     path.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
-    try:
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    except FileExistsError:
-        return path.read_text(encoding="ascii").strip()
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(secrets.token_hex(32))
-    return path.read_text(encoding="ascii")
+    if not path.exists():
+        # Complete before it has its name: two processes may be first, and either may be killed.
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, encoding="ascii") as fresh:
+            fresh.write(secrets.token_hex(32))
+            fresh.flush()
+            os.fsync(fresh.fileno())
+            with contextlib.suppress(FileExistsError):
+                os.link(fresh.name, path)
+    return path.read_text(encoding="ascii").strip()
 
 
 def stream_secret(settings: Settings) -> str:

@@ -6,6 +6,7 @@ import ipaddress
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -23,7 +24,9 @@ class SettingsError(ValueError):
 class Settings(BaseSettings):
     """What an installation may choose. Each field is named as its environment variable."""
 
-    model_config = SettingsConfigDict(frozen=True, env_file=".env", env_file_encoding="utf-8", extra="ignore")
+    model_config = SettingsConfigDict(
+        frozen=True, env_file=".env", env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore"
+    )
 
     hearline_host: str = Field("127.0.0.1", description="address that the one port listens on")
     hearline_port: int = Field(8080, ge=1, le=65535, description="the one port")
@@ -84,20 +87,6 @@ class Settings(BaseSettings):
             raise ValueError("must begin with https:// or http://")
         return url.rstrip("/")
 
-    @field_validator(
-        "hearline_api_token",
-        "hearline_secret",
-        "twilio_auth_token",
-        "llm_api_key",
-        "database_url",
-        "redis_url",
-        "asr_model",
-        mode="before",
-    )
-    @classmethod
-    def _empty_is_unset(cls, value: Any) -> Any:
-        return None if value == "" else value
-
     @field_validator("sip_trunks", mode="before")
     @classmethod
     def _networks(cls, value: Any) -> Any:
@@ -140,11 +129,15 @@ def choices(kind: Any) -> tuple[str, ...]:
 
 
 def _without_password(url: str) -> str:
-    scheme, separator, rest = url.partition("://")
-    credentials, at, place = rest.rpartition("@")
-    if not at or ":" not in credentials:
+    parts = urlsplit(url)
+    if "@" not in parts.netloc and "pass" not in parts.query:
         return url
-    return f"{scheme}{separator}{credentials.split(':', 1)[0]}:********@{place}"
+    query = urlencode([(name, "********" if "pass" in name else value) for name, value in parse_qsl(parts.query)])
+    place = parts.netloc
+    credentials, at, host = place.rpartition("@")
+    if at and ":" in credentials:
+        place = f"{credentials.split(':', 1)[0]}:********@{host}"
+    return urlunsplit(parts._replace(netloc=place, query=unquote(query)))
 
 
 def child_environment(**settings: str | None) -> dict[str, str]:

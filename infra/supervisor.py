@@ -41,20 +41,20 @@ class Supervisor:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = dict(environment)
         self._running: dict[str, asyncio.subprocess.Process] = {}
-        self._stopping = False
+        self._stopping = asyncio.Event()
 
     @contextlib.asynccontextmanager
     async def running(self, programs: Sequence[Program]) -> AsyncIterator[None]:
         """Keep the programs running for as long as the context lasts, then stop them all.
 
-        Raises ProcessFailed from inside the context when one of them ends within its first moments.
+        Raises ProcessFailed, in an ExceptionGroup, from inside the context when one of them cannot be started.
         """
         async with asyncio.TaskGroup() as tasks:
             keepers = [tasks.create_task(self._keep(program)) for program in programs]
             try:
                 yield
             finally:
-                self._stopping = True
+                self._stopping.set()
                 await self._stop_all()
                 for keeper in keepers:
                     keeper.cancel()
@@ -69,7 +69,7 @@ class Supervisor:
         while True:
             started_s = time.monotonic()
             code = await self._run_once(program)
-            if self._stopping:
+            if self._stopping.is_set():
                 return
             lived_s = time.monotonic() - started_s
             if code == EXIT_UNUSABLE and not ever_good:
@@ -78,6 +78,8 @@ class Supervisor:
             pause_s = 0.5 if lived_s > _GOOD_RUN_S else min(pause_s * 2, _LONGEST_PAUSE_S)
             log.error("process ended, restarting", program=program.name, exit_code=code, pause_s=pause_s)
             await asyncio.sleep(pause_s)
+            if self._stopping.is_set():
+                return
 
     async def _run_once(self, program: Program) -> int:
         process = await asyncio.create_subprocess_exec(

@@ -7,7 +7,6 @@ import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import NoReturn, TypeVar
-from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -17,6 +16,7 @@ from redis.asyncio import Redis
 
 from infra.bus.streams import open_redis
 from infra.embedded import Services, embedded_services
+from infra.model import DEFAULT_TENANT
 from infra.store.database import migrate, open_pool
 
 REQUIRE_TOOLS = os.environ.get("HEARLINE_REQUIRE_TOOLS", "") not in {"", "0"}  # noqa: TID251  a switch of the tests
@@ -60,27 +60,25 @@ def _plain_tracebacks() -> None:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def migrated_database(services: Services) -> str:
-    """The name of a migrated database that nobody uses: each test takes a copy."""
-    await _command(services, "CREATE DATABASE migrated")
-    pool = await open_pool(_database(services, "migrated"), max_size=1)
-    await migrate(pool)
-    await pool.close()
-    return "migrated"
+    """The address of a migrated database for the whole run; `pool` empties it for each test."""
+    connection = await asyncpg.connect(services.database_url)
+    await connection.execute("CREATE DATABASE tests")
+    await connection.close()
+    address = services.database_url.replace("/postgres?", "/tests?", 1)
+    opened = await open_pool(address, max_size=1)
+    await migrate(opened)
+    await opened.close()
+    return address
 
 
 @pytest.fixture
-async def database_url(services: Services, migrated_database: str) -> AsyncIterator[str]:
-    """A migrated, empty database of the test's own."""
-    name = f"test_{uuid4().hex}"
-    await _command(services, f"CREATE DATABASE {name} TEMPLATE {migrated_database}")
-    yield _database(services, name)
-    await _command(services, f"DROP DATABASE {name} WITH (FORCE)")
-
-
-@pytest.fixture
-async def pool(database_url: str) -> AsyncIterator[asyncpg.Pool]:
-    """Connections to a migrated, empty database."""
-    opened = await open_pool(database_url)
+async def pool(migrated_database: str) -> AsyncIterator[asyncpg.Pool]:
+    """Connections to a migrated database with nothing in it but the default tenant."""
+    opened = await open_pool(migrated_database)
+    rows = await opened.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    tables = {row["tablename"] for row in rows} - {"schema_migrations", "tenants"}
+    await opened.execute(f"TRUNCATE {', '.join(tables)} RESTART IDENTITY")
+    await opened.execute("DELETE FROM tenants WHERE id <> $1", DEFAULT_TENANT)
     yield opened
     opened.terminate()
 
@@ -111,15 +109,3 @@ async def until(condition: Callable[[], Awaitable[_T] | _T], *, within_s: float 
             if said:
                 return said
             await asyncio.sleep(0.01)
-
-
-async def _command(services: Services, sql: str) -> None:
-    connection = await asyncpg.connect(services.database_url)
-    try:
-        await connection.execute(sql)
-    finally:
-        await connection.close()
-
-
-def _database(services: Services, name: str) -> str:
-    return services.database_url.replace("/postgres?", f"/{name}?", 1)

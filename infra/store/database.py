@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import asyncpg
 
+_MIGRATION_S: Final = 3600.0
 _MIGRATION_LOCK: Final = 0x4845_4152  # "HEAR"
 
 StoreAway: Final = (
@@ -58,7 +59,7 @@ async def migrate(pool: asyncpg.Pool) -> list[str]:
     """
     applied_now = []
     async with pool.acquire() as connection:
-        await connection.execute("SELECT pg_advisory_lock($1)", _MIGRATION_LOCK)
+        await connection.execute("SELECT pg_advisory_lock($1)", _MIGRATION_LOCK, timeout=_MIGRATION_S)
         try:
             await connection.execute(
                 "CREATE TABLE IF NOT EXISTS schema_migrations"
@@ -73,7 +74,7 @@ async def migrate(pool: asyncpg.Pool) -> list[str]:
                         raise MigrationError(f"migration {name} was changed after it had been applied")
                     continue
                 async with connection.transaction():
-                    await connection.execute(sql)
+                    await connection.execute(sql, timeout=_MIGRATION_S)
                     await connection.execute(
                         "INSERT INTO schema_migrations (name, digest) VALUES ($1, $2)", name, digest
                     )

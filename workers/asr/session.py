@@ -12,9 +12,9 @@ from typing import Any, Final, TypeVar
 from prometheus_client import Counter, Histogram
 
 from infra.bus.codec import TrackWork
-from infra.bus.presence import Presence
+from infra.bus.presence import RENEW_S, Presence
 from infra.bus.streams import AudioStreams, BusError, EventStreams
-from infra.model import AudioChunk, Event, EventType, Hole, TranscriptSegment, Word, segment_id
+from infra.model import CHUNK_MS, AudioChunk, Event, EventType, Hole, TranscriptSegment, Word, segment_id
 from infra.store.calls import CallStore
 from infra.store.database import StoreAway
 from infra.store.transcripts import TranscriptStore, segment_to_json
@@ -42,6 +42,8 @@ ADVANCE_MS: Final = 5000
 """How much wordless audio may pile up in Redis before it is trimmed."""
 LAG_MS: Final = 2000
 PENDING_FINALS: Final = 16
+_GATEWAY_LOST: Final = "gateway lost"
+"""As media_gateway.registry says of a call."""
 _T = TypeVar("_T")
 
 
@@ -101,7 +103,7 @@ class TrackSession:
         )
         progress = await self._until_stored(lambda: tools.transcripts.progress(work.track.id))
         if progress.closed:
-            await tools.audio.forget(work.track.id)
+            await self._close(progress.close_reason or "ended")  # its last owner may not have come to telling it
             return
         self._next_seq, self._resume_chunk = progress.next_seq, progress.resume_chunk
         self._done_before_seq = progress.next_seq
@@ -136,6 +138,7 @@ class TrackSession:
             except BusError as error:
                 log.warning("audio cannot be read", track_id=str(self._work.track.id), error=type(error).__name__)
                 await asyncio.sleep(0.3)
+                heard_s = time.monotonic()  # that silence was not the gateway's
                 continue
             after_seq = page.last_seq
             for chunk in page.chunks:
@@ -144,10 +147,11 @@ class TrackSession:
                 if chunk.last:
                     return "ended"
             if not page.chunks and time.monotonic() - heard_s > SILENT_S:
-                if await self._gateway_is_gone():
-                    await self._mark(Hole(self._end_ms or 0, self._end_ms or 0, "gateway-lost"))
+                if over := await self._why_over():
+                    reason, cause = over
+                    await self._mark(Hole(self._end_ms or 0, self._end_ms or 0, cause))
                     await self._act(segmenter.finish(), tasks)
-                    return "gateway lost"
+                    return reason
                 heard_s = time.monotonic()
 
     async def _take_chunk(self, chunk: AudioChunk, segmenter: Segmenter, tasks: asyncio.TaskGroup) -> None:
@@ -163,10 +167,12 @@ class TrackSession:
     def _holes(self, chunk: AudioChunk) -> list[Hole]:
         """What the chunk names itself, and what was lost between the gateway and here."""
         holes = list(chunk.holes)
-        if self._end_ms is not None and chunk.seq > max(self._newest_seq, self._resume_chunk - 1) + 1:
+        missing = chunk.seq - max(self._newest_seq + 1, self._resume_chunk)
+        if missing > 0:
             lost_until_ms = min([chunk.start_ms, *(hole.start_ms for hole in holes)])
-            if lost_until_ms > self._end_ms:
-                holes.insert(0, Hole(self._end_ms, lost_until_ms, "audio-lost"))
+            lost_from_ms = max(0, lost_until_ms - missing * CHUNK_MS) if self._end_ms is None else self._end_ms
+            if lost_until_ms > lost_from_ms:
+                holes.insert(0, Hole(lost_from_ms, lost_until_ms, "audio-lost"))
         return holes
 
     async def _act(self, actions: list[Action], tasks: asyncio.TaskGroup) -> None:
@@ -239,7 +245,7 @@ class TrackSession:
         try:
             spoken = await speculation if speculation else None
             return spoken or await self._recognise(decode)
-        except Exception:  # noqa: BLE001  (one bad stretch must not take the call with it: marked, and on)
+        except Exception:  # one bad stretch must not take the call with it: marked, and on
             log.exception("recogniser failed", track_id=str(self._work.track.id), seq=decode.seq)
             await self._mark(Hole(decode.start_ms, decode.end_ms, "recogniser-failed"))
             return None
@@ -321,16 +327,31 @@ class TrackSession:
         """Tell the screens when words come late, every two seconds until they are in time again."""
         behind_ms = max(int(time.time() * 1000) - received_at_ms, int(self._tools.scheduler.waiting_s() * 1000))
         lag_ms = behind_ms if behind_ms > LAG_MS else 0
-        if lag_ms == self._lag_ms == 0 or time.monotonic() - self._lag_told_s < 2 and lag_ms:
+        if lag_ms == self._lag_ms == 0 or (lag_ms and time.monotonic() - self._lag_told_s < 2):
             return
         self._lag_ms, self._lag_told_s = lag_ms, time.monotonic()
         await self._publish("lag", {"track_id": self._work.track.id, "lag_ms": lag_ms}, "")
 
+    async def _why_over(self) -> tuple[str, str] | None:
+        """Return why a silent track gets no closing chunk any more, and the cause of its last gap; None if it may."""
+        state = await self._until_stored(lambda: self._tools.calls.state(self._work.call.id))
+        ended = state is not None and state["status"] == "ended"
+        if state is not None and ended and state["end_reason"] != _GATEWAY_LOST:
+            return "ended", "audio-lost"
+        if ended or await self._gateway_is_gone():
+            return _GATEWAY_LOST, "gateway-lost"
+        return None
+
     async def _gateway_is_gone(self) -> bool:
-        try:
-            return not await self._tools.presence.gateway_lives(self._work.gateway_id)
-        except BusError:
-            return False
+        """Ask twice: a Redis that was away has heard of nobody until everybody's next sign of life."""
+        for pause_s in (0.0, 2 * RENEW_S):
+            await asyncio.sleep(pause_s)
+            try:
+                if await self._tools.presence.gateway_lives(self._work.gateway_id):
+                    return False
+            except BusError:
+                return False
+        return True
 
     async def _publish(self, kind: EventType, data: dict[str, Any], key: str) -> None:
         """Tell the screens; a keyed event until it is through, any other only if Redis answers."""
