@@ -33,14 +33,20 @@ async def open_pool(database_url: str, *, max_size: int = 8) -> asyncpg.Pool:
 
     Raises OSError or asyncpg.PostgresError when the database refuses within 5 s.
     """
-    return await asyncpg.create_pool(
+    pool = await asyncpg.create_pool(
         database_url,
-        min_size=1,
+        min_size=0,  # a floor would be restored, and complained about, all the while the database is away
         max_size=max_size,
         timeout=5,
         command_timeout=10,
         init=_prepare_connection,
     )
+    try:
+        await pool.fetchval("SELECT 1")
+    except BaseException:
+        pool.terminate()
+        raise
+    return pool
 
 
 async def _prepare_connection(connection: asyncpg.Connection) -> None:

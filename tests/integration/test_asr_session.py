@@ -37,7 +37,7 @@ from infra.store.database import migrate, open_pool
 from infra.store.transcripts import NotOwnerError, TranscriptStore
 from tests.conftest import until
 from tests.parts import track_work
-from workers.asr import session as module
+from workers.asr import session as asr_session
 from workers.asr.engines import Recognition
 from workers.asr.scheduler import Scheduler
 from workers.asr.session import Tools, TrackSession
@@ -112,8 +112,8 @@ def speech() -> list[AudioChunk]:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "READ_BLOCK_MS", 20)
-    monkeypatch.setattr(module, "RENEW_S", 0.02)
+    monkeypatch.setattr(asr_session, "READ_BLOCK_MS", 20)
+    monkeypatch.setattr(asr_session, "RENEW_S", 0.02)
 
 
 class Desk:
@@ -647,7 +647,7 @@ class TestSilence:
 
     @pytest.fixture(autouse=True)
     def _impatient(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(module, "SILENT_S", 0.1)
+        monkeypatch.setattr(asr_session, "SILENT_S", 0.1)
 
     async def test_the_track_of_a_lost_gateway_is_closed_with_what_was_heard(
         self, desk: Desk, speech: list[AudioChunk], undisturbed: list[TranscriptSegment]
@@ -694,10 +694,10 @@ class TestSilence:
         undisturbed: list[TranscriptSegment],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr(module, "RENEW_S", 5.0)
-        monkeypatch.setattr(module, "SILENT_S", 8.0)
+        monkeypatch.setattr(asr_session, "RENEW_S", 5.0)
+        monkeypatch.setattr(asr_session, "SILENT_S", 8.0)
         clock = Clock()
-        monkeypatch.setattr(module, "time", clock)
+        monkeypatch.setattr(asr_session, "time", clock)
         back, refused, empty = asyncio.Event(), asyncio.Event(), 0
 
         class Away(AudioStreams):
@@ -826,9 +826,9 @@ class TestOutages:
     ) -> None:
         pool = await impatient_pool(postgres.url)
         desk, waited = Desk(redis, pool), asyncio.Event()
-        until_stored = TrackSession._until_stored
+        until_stored = asr_session.until_stored
 
-        async def noticed(session: TrackSession, store: Callable[[], Any]) -> Any:
+        async def noticed(store: Callable[[], Any]) -> Any:
             async def tried() -> Any:
                 try:
                     return await store()
@@ -836,11 +836,11 @@ class TestOutages:
                     waited.set()
                     raise
 
-            return await until_stored(session, tried)
+            return await until_stored(tried)
 
         async with desk.recognising():
             undisturbed = await desk.finals(await desk.whole_track(speech))
-        monkeypatch.setattr(TrackSession, "_until_stored", noticed)
+        monkeypatch.setattr(asr_session, "until_stored", noticed)
         queue = WorkQueue(redis, "asr", "worker", lease_ms=500)
         work, half = track_work(), len(speech) // 2
         await queue.announce(work)

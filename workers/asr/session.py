@@ -6,8 +6,7 @@ import asyncio
 import dataclasses
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from prometheus_client import Counter, Histogram
 
@@ -16,7 +15,6 @@ from infra.bus.presence import RENEW_S, Presence
 from infra.bus.streams import AudioStreams, BusError, EventStreams
 from infra.model import CHUNK_MS, AudioChunk, Event, EventType, Hole, TranscriptSegment, Word, segment_id
 from infra.store.calls import CallStore
-from infra.store.database import StoreAway
 from infra.store.transcripts import TranscriptStore, segment_to_json
 from infra.telemetry import logger
 from workers.asr.engines import Recognition
@@ -24,6 +22,7 @@ from workers.asr.scheduler import BusyError, Scheduler
 from workers.asr.segmenter import Action, Decode, Drop, Policy, Segmenter
 from workers.asr.vad import SpeechDetector
 from workers.owner import Holding
+from workers.persist import until_stored, until_told
 
 log = logger(__name__)
 
@@ -44,7 +43,6 @@ LAG_MS: Final = 2000
 PENDING_FINALS: Final = 16
 _GATEWAY_LOST: Final = "gateway lost"
 """As media_gateway.registry says of a call."""
-_T = TypeVar("_T")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -98,10 +96,10 @@ class TrackSession:
     async def run(self) -> None:
         """Work until the track has ended and its last segment is stored. Raises NotOwnerError."""
         work, tools = self._work, self._tools
-        await self._until_stored(
+        await until_stored(
             lambda: tools.calls.add_track(work.call, work.leg, work.track, work.speaker, work.gateway_id)
         )
-        progress = await self._until_stored(lambda: tools.transcripts.progress(work.track.id))
+        progress = await until_stored(lambda: tools.transcripts.progress(work.track.id))
         if progress.closed:
             await self._close(progress.close_reason or "ended")  # its last owner may not have come to telling it
             return
@@ -125,7 +123,7 @@ class TrackSession:
     async def bury(self, reason: str) -> None:
         """Close a track that no worker can get through: what is missing is marked."""
         work = self._work
-        progress = await self._until_stored(lambda: self._tools.transcripts.progress(work.track.id))
+        progress = await until_stored(lambda: self._tools.transcripts.progress(work.track.id))
         await self._mark(Hole(progress.resume_ms, progress.resume_ms, "recogniser-failed"))
         await self._close(reason)
 
@@ -258,7 +256,7 @@ class TrackSession:
     async def _store(self, decode: Decode, recognition: Recognition) -> None:
         segment = self._segment(decode, recognition, is_final=True)
         resume_chunk = self._chunk_at(decode.end_ms)
-        await self._until_stored(
+        await until_stored(
             lambda: self._tools.transcripts.commit(
                 self._work.call,
                 segment,
@@ -278,7 +276,7 @@ class TrackSession:
 
     async def _tell_again(self) -> None:
         """An earlier owner may have stored its last segment without having told it."""
-        stored = await self._until_stored(
+        stored = await until_stored(
             lambda: self._tools.transcripts.of_track(self._work.track.id, from_seq=max(0, self._next_seq - 1))
         )
         for segment in stored:
@@ -289,7 +287,7 @@ class TrackSession:
         safe_chunk, safe_ms = segmenter.safe_seq, segmenter.safe_ms
         if self._unstored or (safe_chunk - self._resume_chunk) * 200 < ADVANCE_MS:
             return
-        await self._until_stored(
+        await until_stored(
             lambda: self._tools.transcripts.advance(
                 self._work.track.id, next_seq=self._next_seq, resume_chunk=safe_chunk, resume_ms=safe_ms
             )
@@ -308,7 +306,7 @@ class TrackSession:
 
     async def _mark(self, hole: Hole) -> None:
         work = self._work
-        new = await self._until_stored(lambda: self._tools.transcripts.add_gap(work.call, work.track.id, hole))
+        new = await until_stored(lambda: self._tools.transcripts.add_gap(work.call, work.track.id, hole))
         if new:
             _GAPS.labels(hole.cause).inc()
         data = {"track_id": work.track.id, **dataclasses.asdict(hole)}
@@ -316,7 +314,7 @@ class TrackSession:
 
     async def _close(self, reason: str) -> None:
         work, tools = self._work, self._tools
-        await self._until_stored(lambda: tools.calls.close_track(work.track.id, reason))
+        await until_stored(lambda: tools.calls.close_track(work.track.id, reason))
         await self._publish("track.closed", {"track_id": work.track.id, "reason": reason}, f"closed:{work.track.id}")
         try:
             await tools.audio.forget(work.track.id)
@@ -334,7 +332,7 @@ class TrackSession:
 
     async def _why_over(self) -> tuple[str, str] | None:
         """Return why a silent track gets no closing chunk any more, and the cause of its last gap; None if it may."""
-        state = await self._until_stored(lambda: self._tools.calls.state(self._work.call.id))
+        state = await until_stored(lambda: self._tools.calls.state(self._work.call.id))
         ended = state is not None and state["status"] == "ended"
         if state is not None and ended and state["end_reason"] != _GATEWAY_LOST:
             return "ended", "audio-lost"
@@ -355,25 +353,15 @@ class TrackSession:
 
     async def _publish(self, kind: EventType, data: dict[str, Any], key: str) -> None:
         """Tell the screens; a keyed event until it is through, any other only if Redis answers."""
+        events, tenant_id = self._tools.events, self._work.call.tenant_id
         event = Event(kind, self._work.call.id, data, key=key)
-        while True:
-            try:
-                await self._tools.events.publish(self._work.call.tenant_id, event)
-            except BusError as error:
-                if not key:
-                    return
-                log.warning("event waits for redis", kind=kind, error=type(error).__name__)
-                await asyncio.sleep(0.3)
-            else:
-                return
-
-    async def _until_stored(self, store: Callable[[], Awaitable[_T]]) -> _T:
-        while True:
-            try:
-                return await store()
-            except StoreAway as error:
-                log.warning("waiting for postgresql", error=type(error).__name__)
-                await asyncio.sleep(0.3)
+        if key:
+            await until_told(events, tenant_id, event)
+            return
+        try:
+            await events.publish(tenant_id, event)
+        except BusError as error:
+            log.debug("event left out", kind=kind, error=type(error).__name__)
 
     def _segment(self, decode: Decode, recognition: Recognition, *, is_final: bool) -> TranscriptSegment:
         work = self._work

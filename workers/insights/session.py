@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from uuid import UUID
 
 from prometheus_client import Counter
@@ -17,13 +17,13 @@ from infra.bus.presence import Presence
 from infra.bus.streams import START, BusError, EventStreams
 from infra.model import Call, Event, EventType, Insight, TranscriptSegment
 from infra.store.calls import CallStore
-from infra.store.database import StoreAway
 from infra.store.insights import InsightStore, insight_to_json
 from infra.store.transcripts import TranscriptStore
 from infra.telemetry import logger
 from workers.insights.analyst import Analyst, AnalystState
 from workers.insights.findings import Finding, Turn
 from workers.owner import Holding
+from workers.persist import until_stored, until_told
 
 log = logger(__name__)
 
@@ -37,7 +37,6 @@ REFRESH_S: Final = 1.0
 TRACKS_WITHIN_S: Final = 3600.0
 """How long after its end a call waits for words that are still being recognised."""
 ALERTING: Final = frozenset({"high", "critical"})
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +81,13 @@ class CallSession:
     async def run(self) -> None:
         """Work until the call has ended, all its words are in, and its last insight is stored."""
         tools, call = self._tools, self._call
-        await self._until_stored(lambda: tools.calls.add(call, self._work.gateway_id))
-        self._stored = await self._until_stored(lambda: tools.insights.keys_of_call(call.id))
+        await until_stored(lambda: tools.calls.add(call, self._work.gateway_id))
+        self._stored = await until_stored(lambda: tools.insights.keys_of_call(call.id))
         self._analyst.restore(
             Finding(insight.kind, key, insight.body, insight.evidence, insight.source)
             for (_, key), insight in self._stored.items()
         )
-        for segment in await self._until_stored(lambda: tools.transcripts.of_call(call.id)):
+        for segment in await until_stored(lambda: tools.transcripts.of_call(call.id)):
             self._hear(segment.id, _turn(segment))
         async with asyncio.TaskGroup() as tasks:
             consulting = tasks.create_task(self._consult())
@@ -157,8 +156,8 @@ class CallSession:
         await self._store(settled=True)
         tools, call = self._tools, self._call
         summary = self._summary()
-        await self._until_stored(lambda: tools.transcripts.note_summary(call.id, summary, everywhere=True))
-        await self._until_stored(lambda: tools.calls.settle(call.id))
+        await until_stored(lambda: tools.transcripts.note_summary(call.id, summary, everywhere=True))
+        await until_stored(lambda: tools.calls.settle(call.id))
         data = {"insights": len(self._stored), "source": self.state.source}
         await self._publish("call.settled", data, f"settled:{self._epoch}")
         try:
@@ -182,9 +181,7 @@ class CallSession:
         summary = self._summary()
         if summary != self._told_summary:
             self._told_summary = summary
-            await self._until_stored(
-                lambda: self._tools.transcripts.note_summary(self._call.id, summary, everywhere=False)
-            )
+            await until_stored(lambda: self._tools.transcripts.note_summary(self._call.id, summary, everywhere=False))
 
     async def _put(self, finding: Finding) -> None:
         known = self._stored.get((finding.kind, finding.key))
@@ -194,7 +191,7 @@ class CallSession:
             finding.source,
         ):
             return
-        insight = await self._until_stored(
+        insight = await until_stored(
             lambda: self._tools.insights.put(
                 self._call.tenant_id,
                 self._call.id,
@@ -228,23 +225,7 @@ class CallSession:
         return {kind: insight.body for (kind, key), insight in sorted(self._stored.items()) if key == kind}
 
     async def _publish(self, kind: EventType, data: dict[str, Any], key: str) -> None:
-        event = Event(kind, self._call.id, data, key=key)
-        while True:
-            try:
-                await self._tools.events.publish(self._call.tenant_id, event)
-            except BusError as error:
-                log.warning("event waits for redis", kind=kind, error=type(error).__name__)
-                await asyncio.sleep(0.3)
-            else:
-                return
-
-    async def _until_stored(self, store: Callable[[], Awaitable[_T]]) -> _T:
-        while True:
-            try:
-                return await store()
-            except StoreAway as error:
-                log.warning("waiting for postgresql", error=type(error).__name__)
-                await asyncio.sleep(0.3)
+        await until_told(self._tools.events, self._call.tenant_id, Event(kind, self._call.id, data, key=key))
 
 
 def _turn(segment: TranscriptSegment) -> Turn:
