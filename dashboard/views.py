@@ -152,6 +152,7 @@ class InsightView(View, frozen=True):
     evidence: list[UUID]
     source: str
     revision: int
+    updated_at: datetime
 
 
 class Snapshot(View, frozen=True):

@@ -178,6 +178,7 @@ class Insight:
     source: str
     """'builtin' or 'llm:<model>'."""
     revision: int = 1
+    updated_at: datetime = field(default_factory=utc_now)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,15 +17,15 @@ SET body = excluded.body || insights.edits, evidence = excluded.evidence, source
     revision = insights.revision + 1, updated_at = now()
 WHERE insights.body IS DISTINCT FROM excluded.body || insights.edits OR insights.source <> excluded.source
     OR insights.evidence <> excluded.evidence
-RETURNING id, call_id, kind, body, evidence, source, revision
+RETURNING id, call_id, kind, body, evidence, source, revision, updated_at
 """
 EDIT_INSIGHT: Final = """
 UPDATE insights SET body = body || $4, edits = edits || $4, revision = revision + 1, updated_at = now()
 WHERE tenant_id = $1 AND id = $2 AND kind = $3
-RETURNING id, call_id, kind, body, evidence, source, revision
+RETURNING id, call_id, kind, body, evidence, source, revision, updated_at
 """
 INSIGHTS_OF_CALL: Final = """
-SELECT id, call_id, kind, key, body, evidence, source, revision, edits <> '{}' AS edited
+SELECT id, call_id, kind, key, body, evidence, source, revision, updated_at, edits <> '{}' AS edited
 FROM insights WHERE call_id = $1 ORDER BY kind, created_at, id
 """
 
@@ -85,6 +85,7 @@ def insight_to_json(insight: Insight) -> dict[str, Any]:
         "evidence": list(insight.evidence),
         "source": insight.source,
         "revision": insight.revision,
+        "updated_at": insight.updated_at,
     }
 
 
@@ -97,4 +98,5 @@ def _insight(row: asyncpg.Record) -> Insight:
         evidence=tuple(row["evidence"]),
         source=row["source"],
         revision=row["revision"],
+        updated_at=row["updated_at"],
     )
