@@ -33,8 +33,6 @@ def add_webhooks(
         return state is not None and state["status"] == "ended" and state["end_reason"] not in OUR_FAULT
 
     forms = SignedForms(settings.twilio_token, base_url)
-    voice = TwilioVoice(
-        forms, tokens, base_url, mode=settings.twilio_mode, dial=settings.twilio_dial, is_over=is_over
-    )
+    voice = TwilioVoice(forms, tokens, base_url, mode=settings.twilio_mode, dial=settings.twilio_dial, is_over=is_over)
     app.router.add_post(twilio_voice.PATH, voice.handle)
     app.router.add_post(twilio_status.PATH, TwilioStatus(forms).handle)

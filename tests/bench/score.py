@@ -9,7 +9,6 @@ from functools import cache
 from whisper_normalizer.basic import BasicTextNormalizer
 from whisper_normalizer.english import EnglishTextNormalizer
 
-
 FILLERS = frozenset({"ah", "er", "eh"})
 
 
@@ -51,13 +50,14 @@ def _normaliser(language: str) -> BasicTextNormalizer | EnglishTextNormalizer:
 def normalise(text: str, language: str = "en") -> list[str]:
     """Return the words of a text without case, punctuation, fillers and spelling variants.
 
-    Whisper's rules, and in English two more for what its list leaves out: 'ok' is 'okay', and 'ah' is a filler
-    like its 'uh'.
+    Whisper's rules, and in English three more for what they leave open: 'ok' is 'okay', 'ah' is a filler like 'uh',
+    and a number counts digit by digit, since '1234' and 'one two three four' sound the same.
     """
     words = str(_normaliser(language)(text)).split()
     if language != "en":
         return words
-    return ["okay" if word == "ok" else word for word in words if word not in FILLERS]
+    spelt = (list(word) if word.isdigit() else [word] for word in words if word not in FILLERS)
+    return ["okay" if word == "ok" else word for group in spelt for word in group]
 
 
 def score(reference: str, heard: str, language: str = "en") -> Score:

@@ -2,7 +2,7 @@
 
     python -m tests.bench.wer [--set calls] [--band clean|phone|both] [--engine auto] [--model auto] [--json FILE]
 
-Offline sees the whole file, cuts it with the non-causal splitter of faster-whisper and decodes each piece once.
+Offline sees the whole file, cuts it at its pauses with knowledge of what follows, and decodes each piece once.
 Streamed is Segmenter + Engine as in the product, driven as fast as the machine goes. The tax is the relative
 rise of the pooled word error rate. CPU is process time a second of audio, all threads.
 """
@@ -14,20 +14,23 @@ import json
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from infra.model import SAMPLE_RATE_HZ
 from tests.bench.score import Score, score
 from tests.bench.speech import Track, load_set
 from workers.asr.engines import Engine, Recognition, open_engine
 from workers.asr.segmenter import Decode, Policy, Segmenter
-from workers.asr.vad import SpeechDetector
+from workers.asr.vad import WINDOW, WINDOW_MS, SpeechDetector
 
-SETS = ("calls", "dialogues", "read")
+SETS: Final = ("calls", "dialogues", "read")
+OFFLINE_PAUSE_MS: Final = 2000
+OFFLINE_PAD_MS: Final = 300
+"""The best of pauses of 300 to 2000 ms and pads of 200 to 400 ms, by the pooled offline word error rate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,19 +62,74 @@ class Row:
         return self.streamed.wer / self.offline.wer - 1
 
 
-def listen_offline(track: Track, engine: Engine, *, pause_ms: int, pad_ms: int) -> Heard:
-    """Decode the whole file: it is cut with knowledge of all of it, and never twice."""
-    from faster_whisper.vad import VadOptions, get_speech_timestamps
-
+def listen_offline(
+    track: Track, engine: Engine, *, pause_ms: int = OFFLINE_PAUSE_MS, pad_ms: int = OFFLINE_PAD_MS
+) -> Heard:
+    """Decode the whole file: it is cut with knowledge of all of it, and nothing is decoded twice."""
     began = time.process_time()
-    longest_s = (engine.longest_ms - 2 * pad_ms) / 1000
-    options = VadOptions(min_silence_duration_ms=pause_ms, speech_pad_ms=pad_ms, max_speech_duration_s=longest_s)
-    pieces = get_speech_timestamps(track.samples, options)
+    pieces = offline_pieces(track, pause_ms=pause_ms, pad_ms=pad_ms, longest_ms=engine.longest_ms)
     texts = [
-        engine.transcribe(track.samples[piece["start"] : piece["end"]], language=track.language, final=True).text
-        for piece in pieces
+        engine.transcribe(track.samples[start:end], language=track.language, final=True).text for start, end in pieces
     ]
     return Heard(" ".join(filter(None, texts)), time.process_time() - began, len(texts))
+
+
+def offline_pieces(track: Track, *, pause_ms: int, pad_ms: int, longest_ms: int) -> list[tuple[int, int]]:
+    """Return (first sample, sample after the last) of each piece of speech.
+
+    Speech is one piece until it pauses for `pause_ms`; a piece too long is cut in the middle of its longest pause,
+    away from its ends, and again if need be. Every piece gets `pad_ms` of what surrounds it, up to its neighbour.
+    """
+    pcm = np.frombuffer(b"".join(chunk.pcm for chunk in track.chunks()), "<i2")
+    probabilities = SpeechDetector().feed(pcm)
+    spoken, inside = np.zeros(probabilities.size, bool), False
+    for index, probability in enumerate(probabilities):
+        inside = probability >= (0.35 if inside else 0.5)
+        spoken[index] = inside
+    runs = [
+        (int(run[0]), int(run[-1]) + 1) for run in np.split(np.arange(spoken.size), _edges(spoken)) if spoken[run[0]]
+    ]
+    longest = (longest_ms - 2 * pad_ms) // WINDOW_MS
+    pieces: list[list[tuple[int, int]]] = []
+    for run in runs:
+        if pieces and (run[0] - pieces[-1][-1][1]) * WINDOW_MS < pause_ms:
+            pieces[-1].append(run)
+        else:
+            pieces.append([run])
+    cut = [piece for whole in pieces for piece in _no_longer_than(whole, longest)]
+    pad = pad_ms // WINDOW_MS
+    bounds = []
+    for index, (start, end) in enumerate(cut):
+        before = cut[index - 1][1] if index else 0
+        after = cut[index + 1][0] if index + 1 < len(cut) else spoken.size
+        bounds.append(
+            (max(start - pad, (before + start) // 2, 0) * WINDOW, min(end + pad, (end + after + 1) // 2) * WINDOW)
+        )
+    return bounds
+
+
+def _edges(spoken: NDArray[np.bool_]) -> NDArray[np.intp]:
+    return np.flatnonzero(np.diff(spoken)) + 1
+
+
+def _no_longer_than(runs: list[tuple[int, int]], longest: int) -> list[tuple[int, int]]:
+    """Cut runs of speech, (first window, window after the last), into pieces of at most `longest` windows."""
+    start, end = runs[0][0], runs[-1][1]
+    if end - start <= longest:
+        return [(start, end)]
+    gaps = [
+        (after[0] - before[1], index)
+        for index, (before, after) in enumerate(pairwise(runs), start=1)
+        if before[1] - start >= longest // 4 and end - after[0] >= longest // 4
+    ]
+    if not gaps:
+        middle = min(longest, (end - start) // 2) + start
+        left = [(first, min(after, middle)) for first, after in runs if first < middle]
+        right = [(max(first, middle), after) for first, after in runs if after > middle]
+    else:
+        _, index = max(gaps)
+        left, right = runs[:index], runs[index:]
+    return _no_longer_than(left, longest) + _no_longer_than(right, longest)
 
 
 def listen_streaming(track: Track, engine: Engine, policy: Policy, *, partials: bool = True) -> Heard:
@@ -144,12 +202,7 @@ def show(rows: list[Row]) -> None:
         )
 
 
-def silence(seconds: float) -> NDArray[np.float32]:
-    """Return silence, shape (n,), 16 kHz."""
-    return np.zeros(int(seconds * SAMPLE_RATE_HZ), np.float32)
-
-
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Run the benchmark from the command line."""
     root = Path(__file__).resolve().parents[2]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -162,11 +215,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--data", type=Path, default=root.parent / "shared" / "data")
     parser.add_argument("--data-dir", type=Path, default=Path("~/.local/share/hearline").expanduser())
-    parser.add_argument("--offline-pause-ms", type=int, default=500)
-    parser.add_argument("--offline-pad-ms", type=int, default=300)
+    parser.add_argument("--offline-pause-ms", type=int, default=OFFLINE_PAUSE_MS)
+    parser.add_argument("--offline-pad-ms", type=int, default=OFFLINE_PAD_MS)
     parser.add_argument("--no-partials", action="store_true")
     parser.add_argument("--json", type=Path)
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
 
     language = None if args.language == "all" else args.language
     engine = open_engine(

@@ -61,7 +61,8 @@ def segment(text: str, start_ms: int = 61_500, end_ms: int = 3_723_004) -> Segme
 
 
 def snapshot(*texts: str, external_id: str = "CA1") -> Snapshot:
-    item = InsightView(ONE, "action_item", {"text": "send\nit", "status": "open"}, [], "builtin", 1, datetime(2026, 3, 2, tzinfo=UTC))
+    began = datetime(2026, 3, 2, tzinfo=UTC)
+    item = InsightView(ONE, "action_item", {"text": "send\nit", "status": "open"}, [], "builtin", 1, began)
     return Snapshot(
         call=call(external_id),
         legs=[],

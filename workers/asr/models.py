@@ -63,7 +63,7 @@ class Model:
     hub: str | None = None
     packages: tuple[Package, ...] = ()
     sha256: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    """Checksums of the weights as published, whatever the road they came by."""
+    """Checksums of what the packages carry. The hub states and checks its own."""
     build: str | None = None
     """`module:function` called with (folder of published files, folder to fill) to make them fit to run."""
     recipe: int = 1
@@ -236,20 +236,23 @@ def _stored(model: Model, data_dir: Path) -> Path | None:
 def _in_hub_cache(model: Model) -> Path | None:
     if model.hub is None:
         return None
-    hub = import_module("huggingface_hub")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
     try:
-        folder = Path(hub.snapshot_download(model.hub, local_files_only=True, allow_patterns=list(HUB_FILES)))
-    except hub.errors.LocalEntryNotFoundError:
+        folder = Path(snapshot_download(model.hub, local_files_only=True, allow_patterns=list(HUB_FILES)))
+    except LocalEntryNotFoundError:
         return None
     return folder if (folder / "model.bin").is_file() else None
 
 
 def _from_hub(model: Model, report: Report) -> Path | None:
-    hub = import_module("huggingface_hub")
-    if hub.constants.HF_HUB_OFFLINE:
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
         report(f"{model.name}: HF_HUB_OFFLINE is set, the hub is not asked")
         return None
-    refusal = _ask_hub(f"{hub.constants.ENDPOINT}/api/models/{model.hub}")
+    refusal = _ask_hub(f"{constants.ENDPOINT}/api/models/{model.hub}")
     if refusal is not None:
         report(f"{model.name}: the hub is out of reach ({refusal})")
         return None
@@ -267,7 +270,6 @@ def _from_hub(model: Model, report: Report) -> Path | None:
     if found is None:
         report(f"{model.name}: the hub's download failed")
         return None
-    _check(found, model)
     report(f"{model.name}: ready in {found}")
     return found
 
@@ -293,7 +295,9 @@ def _ask_hub(url: str) -> str | None:
 
 
 def _download_from_hub(repository: str) -> None:
-    import_module("huggingface_hub").snapshot_download(repository, allow_patterns=list(HUB_FILES))
+    from huggingface_hub import snapshot_download
+
+    snapshot_download(repository, allow_patterns=list(HUB_FILES))
 
 
 def _from_packages(model: Model, data_dir: Path, report: Report) -> Path:

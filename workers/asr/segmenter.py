@@ -44,9 +44,9 @@ class Policy:
     """Pause after which the text is decoded, in the hope that it is complete; not below `tail_ms`."""
     hang_over_ms: int = 500
     """Pause that ends a segment of up to `relax_after_ms`."""
-    relax_after_ms: int = 6_000
+    relax_after_ms: int = 8_000
     """From this length on, shorter and shorter pauses end the segment ..."""
-    breath_ms: int = 160
+    breath_ms: int = 250
     """... down to this one at `longest_ms`."""
     longest_ms: int = 12_000
     """Never give the engine more than this at once, context included."""

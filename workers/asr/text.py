@@ -13,6 +13,8 @@ MAX_COMPRESSION: Final = 2.4
 MAX_WORDS_PER_S: Final = 7.0
 """Fast English is about 5 words a second; a second of grace is added for short answers."""
 
+_PHANTOM: Final = re.compile(r"you|thank(s| you) for watching[.!]?", re.IGNORECASE)
+_AFTER_LATIN: Final = "\u0250"
 _SHORTEST_FOR_COMPRESSION: Final = 60
 _LONGEST_CYCLE: Final = 12
 
@@ -40,12 +42,21 @@ def loop_length(tokens: Sequence[int], *, repeats: int = 4) -> int:
 
 
 def plausible(text: str, duration_s: float) -> bool:
-    """Return False for a text that nobody could have said in that time, or that only repeats itself."""
-    if not any(letter.isalnum() for letter in text):
+    """Return False for a text that nobody could have said in that time, that repeats itself, or that is a phantom.
+
+    Phantoms are what recognisers trained on film subtitles write where nobody speaks. A real 'you' on its own
+    comes with a mark behind it.
+    """
+    if not any(letter.isalnum() for letter in text) or _PHANTOM.fullmatch(text):
         return False
     if len(text.split()) > MAX_WORDS_PER_S * (duration_s + 1):
         return False
     return len(text) < _SHORTEST_FOR_COMPRESSION or compression_ratio(text) <= MAX_COMPRESSION
+
+
+def latin(text: str) -> bool:
+    """Return True where every letter is a Latin one: what a recogniser of English has to keep to."""
+    return all(letter < _AFTER_LATIN for letter in text if letter.isalpha())
 
 
 def tidy(text: str) -> str:

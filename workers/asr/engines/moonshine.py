@@ -20,7 +20,7 @@ from workers.asr.engines import Recognition
 from workers.asr.engines.alignment import spans
 from workers.asr.engines.moonshine_decoder import END, Decoder
 from workers.asr.engines.moonshine_graphs import TOKENS
-from workers.asr.text import plausible, tidy
+from workers.asr.text import latin, plausible, tidy
 
 DEFAULT_MODEL: Final = "moonshine/base-en"
 
@@ -84,7 +84,7 @@ class Moonshine:
         words = self._words(heard.tokens)
         text = tidy(" ".join(word for word, _, _ in words))
         confidence = math.exp(heard.score)
-        if confidence < MIN_CONFIDENCE or not plausible(text, duration_s):
+        if confidence < MIN_CONFIDENCE or not plausible(text, duration_s) or not latin(text):
             return nothing
         if not final:
             return Recognition(text, "en", round(confidence, 4), tokens=heard.tokens)

@@ -1,0 +1,209 @@
+"""What every recogniser of the registry promises, on real speech. Skipped where its model is not on this machine."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from infra.model import SAMPLE_RATE_HZ, SAMPLES_PER_MS
+from infra.settings import read_settings
+from tests.bench.score import score
+from tests.bench.speech import Track, load_set, telephone
+from tests.bench.wer import listen_streaming
+from tests.conftest import missing
+from tests.contract.noises import noises
+from workers.asr import models
+from workers.asr.engines import REGISTRY, Engine, Recognition, choose_engine, load_class, open_engine
+from workers.asr.engines.faster_whisper import FasterWhisper
+from workers.asr.engines.moonshine import Moonshine
+from workers.asr.segmenter import Policy
+
+pytestmark = [pytest.mark.models, pytest.mark.timeout(600)]
+
+MODELS = [
+    ("moonshine", "moonshine/base-en"),
+    ("moonshine", "moonshine/tiny-en"),
+    ("faster_whisper", "whisper/tiny.en"),
+    ("faster_whisper", "whisper/base"),
+]
+
+
+@pytest.fixture(scope="module", params=MODELS, ids=[model for _, model in MODELS])
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """Every engine with every model that can be had without a hub."""
+    name, model = request.param
+    try:
+        opened = open_engine(name, model, "cpu", "en", data_dir=read_settings().hearline_data_dir, threads=1)
+    except models.ModelMissingError as error:
+        missing(str(error))
+    opened.warm_up()
+    return opened
+
+
+@pytest.fixture(scope="module")
+def sentence(data_dir: Path) -> Track:
+    """A read sentence of ten seconds."""
+    return next(track for track in load_set(data_dir, "read") if track.name == "lj-LJ001-0001")
+
+
+def silence(seconds: float) -> NDArray[np.float32]:
+    return np.zeros(round(seconds * SAMPLE_RATE_HZ), np.float32)
+
+
+def hear(engine: Engine, samples: NDArray[np.float32], *, final: bool = True) -> Recognition:
+    return engine.transcribe(samples, language="en", final=final)
+
+
+def test_every_engine_of_the_registry_is_tested() -> None:
+    assert {name for name, _ in MODELS} == set(REGISTRY)
+
+
+def test_it_says_what_it_is(engine: Engine) -> None:
+    assert re.fullmatch(r"[a-z]+/[\w.-]+", engine.name)
+    assert "en" in engine.languages
+    assert all(re.fullmatch(r"[a-z]{2,3}", code) for code in engine.languages)
+    assert 8_000 <= engine.longest_ms <= 30_000
+
+
+def test_it_hears_a_sentence(engine: Engine, sentence: Track) -> None:
+    heard = hear(engine, sentence.samples)
+
+    assert score(sentence.reference, heard.text).wer < 0.15
+    assert heard.language == "en"
+    assert 0.5 < heard.confidence <= 1
+
+
+def test_it_hears_the_sentence_over_the_telephone(engine: Engine, sentence: Track) -> None:
+    assert score(sentence.reference, hear(engine, telephone(sentence.samples)).text).wer < 0.3
+
+
+def test_the_words_of_a_final_are_its_text_in_order_and_in_time(engine: Engine, sentence: Track) -> None:
+    heard = hear(engine, sentence.samples)
+
+    assert " ".join(word.w for word in heard.words) == heard.text
+    assert all(0 <= word.start_ms <= word.end_ms <= round(sentence.duration_s * 1000) for word in heard.words)
+    assert all(before.start_ms <= after.start_ms for before, after in pairwise(heard.words))
+    assert all(0 <= word.p <= 1 for word in heard.words)
+
+
+def test_word_times_follow_the_voice(engine: Engine, sentence: Track) -> None:
+    pause_s = 1.5
+    half = sentence.samples[: 4 * SAMPLE_RATE_HZ]
+    first = hear(engine, half).words
+    both = hear(engine, np.concatenate((silence(pause_s), half))).words
+
+    shifts_ms = {
+        word.w.lower(): moved.start_ms - word.start_ms
+        for word in first[1:]
+        for moved in both
+        if moved.w.lower() == word.w.lower()
+    }
+    assert len(shifts_ms) >= 4
+    assert abs(float(np.median(list(shifts_ms.values()))) - 1000 * pause_s) < 120
+
+
+def test_a_partial_reads_like_the_final_and_has_no_words(engine: Engine, sentence: Track) -> None:
+    partial = hear(engine, sentence.samples, final=False)
+
+    assert partial.words == ()
+    assert score(sentence.reference, partial.text).wer < 0.2
+
+
+def test_an_earlier_partial_changes_nothing(engine: Engine, sentence: Track) -> None:
+    for heard_s in (2, 5, 8):
+        earlier = hear(engine, sentence.samples[: heard_s * SAMPLE_RATE_HZ], final=False)
+        again = engine.transcribe(sentence.samples, language="en", final=True, earlier=earlier)
+        assert again.text == hear(engine, sentence.samples).text
+    nonsense = Recognition("", "en", 0.0, tokens=(1500, 1, 2, 31_999, 7))
+    again = engine.transcribe(sentence.samples, language="en", final=True, earlier=nonsense)
+    assert again.text == hear(engine, sentence.samples).text
+
+
+def test_the_same_audio_gives_the_same_answer(engine: Engine, sentence: Track) -> None:
+    untouched = sentence.samples.copy()
+    untouched.flags.writeable = False
+
+    assert hear(engine, untouched) == hear(engine, sentence.samples)
+
+
+@pytest.mark.parametrize("samples", [0, 1, 159, 1599, 1600, 1601, 4000, 16_001])
+def test_any_length_is_taken(engine: Engine, sentence: Track, samples: int) -> None:
+    heard = hear(engine, sentence.samples[:samples])
+    assert all(word.end_ms <= samples // SAMPLES_PER_MS for word in heard.words)
+
+
+def test_the_language_may_be_left_to_the_engine(engine: Engine, sentence: Track) -> None:
+    heard = engine.transcribe(sentence.samples, language="auto", final=True)
+    assert heard.language == "en"
+    assert score(sentence.reference, heard.text).wer < 0.15
+
+
+def test_no_words_are_invented_where_nobody_speaks(engine: Engine) -> None:
+    """As in the product: what the detector lets through, the engine must not turn into words."""
+    for name, samples in noises():
+        for line, heard in (("wide", samples), ("telephone", telephone(samples))):
+            track = Track(name, "en", heard, "")
+            assert listen_streaming(track, engine, Policy(longest_ms=engine.longest_ms)).text == "", (name, line)
+
+
+@pytest.mark.parametrize("name", ["digital silence", "white noise 0.01", "pink noise 0.1", "hum 50 Hz", "ringback"])
+def test_noise_given_straight_to_the_engine_is_no_text(engine: Engine, name: str) -> None:
+    samples = dict(noises())[name]
+    for seconds in (1, 3, 8):
+        assert hear(engine, samples[: seconds * SAMPLE_RATE_HZ]).text == "", f"{seconds} s"
+
+
+@pytest.mark.parametrize("engine_name", REGISTRY)
+def test_a_missing_model_is_named_with_the_command_that_fetches_it(engine_name: str, tmp_path: Path) -> None:
+    known = {"moonshine": "moonshine/base-en", "faster_whisper": "whisper/tiny.en"}
+    opener = load_class(engine_name)
+    with pytest.raises(models.ModelMissingError, match="hearline models fetch"):
+        opener.open(known[engine_name], device="cpu", language="en", data_dir=tmp_path, threads=1)
+
+
+def test_english_on_a_cpu_is_moonshines_and_the_rest_is_whispers() -> None:
+    assert choose_engine("auto", "auto", "cpu", "en") == "moonshine"
+    assert choose_engine("auto", "auto", "cpu", "auto") == "moonshine"
+    assert choose_engine("auto", "auto", "cpu", "de") == "faster_whisper"
+    assert choose_engine("auto", "auto", "cuda", "en") == "faster_whisper"
+    assert choose_engine("auto", "small", "cpu", "en") == "faster_whisper"
+    assert choose_engine("auto", "moonshine/tiny-en", "cpu", "auto") == "moonshine"
+    assert choose_engine("faster-whisper", "auto", "cpu", "en") == "faster_whisper"
+
+
+def test_an_unknown_engine_is_refused_with_the_names_of_those_that_exist() -> None:
+    with pytest.raises(ValueError, match="moonshine"):
+        load_class("parakeet")
+
+
+def test_moonshine_refuses_another_language(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="faster_whisper"):
+        Moonshine.open("auto", device="cpu", language="de", data_dir=tmp_path, threads=1)
+
+
+def test_an_english_whisper_refuses_another_language() -> None:
+    data_dir = read_settings().hearline_data_dir
+    try:
+        models.resolve("whisper/tiny.en", data_dir)
+    except models.ModelMissingError as error:
+        missing(str(error))
+    with pytest.raises(ValueError, match="whisper/base"):
+        FasterWhisper.open("whisper/tiny.en", device="cpu", language="de", data_dir=data_dir, threads=1)
+
+
+def test_whisper_names_the_language_it_hears(data_dir: Path) -> None:
+    try:
+        engine = open_engine(
+            "faster_whisper", "whisper/base", "cpu", "auto", data_dir=read_settings().hearline_data_dir, threads=1
+        )
+    except models.ModelMissingError as error:
+        missing(str(error))
+    track = load_set(data_dir, "multilingual", language="de")[0]
+    heard = engine.transcribe(track.samples[: 20 * SAMPLE_RATE_HZ], language="auto", final=True)
+
+    assert heard.language == "de"

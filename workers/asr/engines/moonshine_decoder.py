@@ -1,0 +1,175 @@
+"""Runs Moonshine's three graphs: audio to state, state to tokens, tokens to probabilities and attention."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from heapq import nlargest
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from workers.asr.engines.moonshine_graphs import ALIGNMENT, CROSS, ENCODER, STEP
+from workers.asr.text import loop_length
+
+START: Final = 1
+END: Final = 2
+
+State = dict[str, NDArray[Any]]
+"""What `step.onnx` is fed beside tokens: the audio's keys and values, and the cache of the tokens so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """A token sequence and the mean log-probability of its tokens, the end marker included."""
+
+    tokens: tuple[int, ...]
+    score: float
+
+
+class Decoder:
+    """The loaded graphs. States are never changed in place, so that one can be decoded more than once."""
+
+    def __init__(self, folder: Path, *, threads: int) -> None:
+        """Load the graphs from `folder`; raises onnxruntime's NoSuchFile where it holds none."""
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        # Both keep buffers for every length of audio ever seen: resident memory would grow for hours.
+        options.enable_cpu_mem_arena = False
+        options.enable_mem_pattern = False
+        # No busy waiting: the cores are shared with the tracks.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3
+        self._encoder, self._cross, self._step = (
+            ort.InferenceSession(str(folder / graph), options, providers=["CPUExecutionProvider"])
+            for graph in (ENCODER, CROSS, STEP)
+        )
+        self._encoder_inputs = [value.name for value in self._encoder.get_inputs()]
+        self._step_inputs = {value.name: value.shape for value in self._step.get_inputs()}
+        self._step_outputs = [value.name for value in self._step.get_outputs()]
+        self._audio_keys = [_past(value.name) for value in self._cross.get_outputs()]
+
+    def encode(self, samples: NDArray[np.float32]) -> State:
+        """Return the state before the first token for audio of shape (n,), 16 kHz, -1..1."""
+        audio = samples[np.newaxis]
+        mask = np.ones(audio.shape, np.int64)
+        offered = {"input_values": audio, "attention_mask": mask}
+        (hidden,) = self._encoder.run(None, {name: offered[name] for name in self._encoder_inputs})
+        state = dict(zip(self._audio_keys, self._cross.run(None, {"encoder_hidden_states": hidden}), strict=True))
+        for name, shape in self._step_inputs.items():
+            if ".decoder." in name:
+                state[name] = np.zeros((1, shape[1], 0, shape[3]), np.float32)
+        # The tiny model's graph asks for these two as well.
+        if "encoder_hidden_states" in self._step_inputs:
+            state["encoder_hidden_states"] = hidden
+        if "encoder_attention_mask" in self._step_inputs:
+            state["encoder_attention_mask"] = mask
+        return state
+
+    def greedy(self, state: State, *, limit: int, draft: Sequence[int] = ()) -> Hypothesis:
+        """Take the most probable token each time, `limit` tokens at most.
+
+        `draft` is a guess at the first tokens: one run of the graph checks them all, and those up to the first
+        wrong one are kept. The result is the same without it.
+        """
+        tokens: list[int] = []
+        score = 0.0
+        fed = [START, *draft[: limit - 1]]
+        while len(tokens) < limit:
+            rows, state = self._run(state, np.array([fed]))
+            best = rows[0].argmax(axis=-1)
+            right = next((at for at, guess in enumerate(fed[1:]) if best[at] != guess), len(fed) - 1)
+            for row in range(right + 1):
+                score += float(rows[0, row, best[row]])
+                if best[row] == END:
+                    return _ended(tokens, score)
+                tokens.append(int(best[row]))
+            if loop_length(tokens):
+                break
+            state = _shorten(state, len(tokens))
+            fed = tokens[-1:]
+        return _unended(tokens, score)
+
+    def beam(self, state: State, *, limit: int, width: int) -> Hypothesis:
+        """Keep the `width` best beginnings at each step; return the best whole one by its mean log-probability.
+
+        The weights are read once a step for all of them, which is most of the cost: a width of 3 takes about
+        half as much again as greedy decoding.
+        """
+        alive: list[tuple[tuple[int, ...], float]] = [((), 0.0)]
+        ended: list[Hypothesis] = []
+        fed = np.array([[START]])
+        for _ in range(limit):
+            rows, state = self._run(state, fed)
+            last = rows[:, -1]
+            likely = np.argpartition(last, -width - 1, axis=-1)[:, -width - 1 :]
+            grown = nlargest(
+                2 * width,
+                (
+                    (score + float(last[parent, token]), parent, int(token))
+                    for parent, (_, score) in enumerate(alive)
+                    for token in likely[parent]
+                ),
+            )
+            ended += [_ended(alive[parent][0], score) for score, parent, token in grown[:width] if token == END]
+            kept = [candidate for candidate in grown if candidate[2] != END][:width]
+            alive = [((*alive[parent][0], token), score) for score, parent, token in kept]
+            if len(ended) >= width:
+                break
+            state = self._branch(state, [parent for _, parent, _ in kept])
+            fed = np.array([[token] for _, _, token in kept])
+        return max(ended, key=lambda hypothesis: hypothesis.score, default=_unended(*alive[0]))
+
+    def read(self, state: State, tokens: Sequence[int]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return each token's probability, shape (tokens,), and where it looked, shape (tokens, frames)."""
+        fed = np.array([[START, *tokens[:-1]]])
+        logits, attention = self._step.run(["logits", ALIGNMENT], {**state, "input_ids": fed})
+        probabilities = np.exp(_log_softmax(logits[0]))[np.arange(len(tokens)), list(tokens)]
+        return probabilities, attention[0]
+
+    def _run(self, state: State, fed: NDArray[np.int64]) -> tuple[NDArray[np.float32], State]:
+        """Feed tokens of shape (batch, n); return log-probabilities (batch, n, vocabulary) and the state after."""
+        wanted = [name for name in self._step_outputs if name != ALIGNMENT]
+        logits, *caches = self._step.run(wanted, {**state, "input_ids": fed})
+        assert wanted[0] == "logits"
+        return _log_softmax(logits), state | dict(zip(map(_past, wanted[1:]), caches, strict=True))
+
+    def _branch(self, state: State, parents: list[int]) -> State:
+        """Return the state whose rows go on from those of `parents`."""
+        old = next(value.shape[0] for name, value in state.items() if name in self._audio_keys)
+        return {
+            name: value[parents] if ".decoder." in name or len(parents) != old else value
+            for name, value in state.items()
+        }
+
+
+def _past(output: str) -> str:
+    return output.replace("present", "past_key_values")
+
+
+def _shorten(state: State, length: int) -> State:
+    """Return the state without what was cached after the first `length` tokens."""
+    return {name: value[:, :, :length] if ".decoder." in name else value for name, value in state.items()}
+
+
+def _log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    result: NDArray[np.float32] = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return result
+
+
+def _ended(tokens: Sequence[int], score: float) -> Hypothesis:
+    return Hypothesis(tuple(tokens), score / (len(tokens) + 1))
+
+
+def _unended(tokens: Sequence[int], score: float) -> Hypothesis:
+    """The decoder would have gone on: of a repetition keep one round, and rank the rest below any whole text."""
+    cycle = loop_length(tokens)
+    keep = len(tokens)
+    while cycle and keep > cycle and tokens[keep - 1] == tokens[keep - 1 - cycle]:
+        keep -= 1
+    return Hypothesis(tuple(tokens[:keep]), score / max(len(tokens), 1))
