@@ -126,7 +126,8 @@ class Timeline:
         """Return what still waits: the source has ended."""
         pieces: list[Piece] = []
         self._drain(pieces, 0)
-        if len(self._odd) > 1:
+        # So close to where the clock stands, few frames are late ones rather than the first of a new clock.
+        if len(self._odd) > 1 and abs(self._odd[0].start - self._next) > self._reorder:
             self._restart(pieces)
         else:
             self._dismiss()

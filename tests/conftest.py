@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NoReturn, TypeVar
 
 import asyncpg
+import hypothesis
 import pytest
 import pytest_asyncio
 import structlog
@@ -23,6 +24,11 @@ REQUIRE_TOOLS = os.environ.get("HEARLINE_REQUIRE_TOOLS", "") not in {"", "0"}  #
 TEST_DATA = Path(
     os.environ.get("HEARLINE_TEST_DATA", Path(__file__).parents[2] / "shared" / "data")  # noqa: TID251  the same
 )
+
+# A change is judged by the same examples wherever it is; chance finds new ones on the developers' machines.
+hypothesis.settings.register_profile("steady", derandomize=True)
+if REQUIRE_TOOLS:
+    hypothesis.settings.load_profile("steady")
 
 _T = TypeVar("_T")
 

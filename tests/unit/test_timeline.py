@@ -6,7 +6,7 @@ import struct
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from media_gateway.timeline import Gap, Piece, Timeline
@@ -170,6 +170,7 @@ def _displaced(order: Sequence[int], keys: Sequence[float]) -> list[int]:
         max_size=150,
     ),
 )
+@example(0, [(1, 2.5, 1), (1, 2.0, 1), (1, 0.0, 1)])
 def test_loss_order_and_repetition(first_ms: int, fates: list[tuple[int, float, int]]) -> None:
     """Whatever is lost, displaced by up to two places or repeated: order and time are kept, gaps are what is lost."""
     arriving = _displaced(range(len(fates)), [displacement for _, displacement, _ in fates])
