@@ -14,7 +14,7 @@ from infra import model
 from infra.model import CHUNK_BYTES, AudioChunk, Event, EventType, segment_id, stable_id, utc_now
 
 DATACLASSES = [value for _, value in inspect.getmembers(model, inspect.isclass) if dataclasses.is_dataclass(value)]
-PARTS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), st.characters(exclude_characters="\x1f")), min_size=1, max_size=4)
+PARTS = st.lists(st.text(st.characters(exclude_characters="\x1f", exclude_categories=["Cs"])), min_size=1, max_size=4)
 
 PROMISED_EVENTS = """
     call.started call.ended leg.joined leg.left track.opened track.closed segment.partial segment.final insight alert
