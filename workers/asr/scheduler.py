@@ -6,6 +6,7 @@ import asyncio
 import itertools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
@@ -48,13 +49,18 @@ class Scheduler:
         oldest = next(iter(self._finals_since.values()), None)
         return 0.0 if oldest is None else asyncio.get_running_loop().time() - oldest
 
-    async def recognise(self, samples: NDArray[np.float32], *, language: str, kind: Kind) -> Recognition:
-        """Return the words of `samples` (16 kHz mono, -1..1). Raises BusyError for a partial that has to give way."""
+    async def recognise(
+        self, samples: NDArray[np.float32], *, language: str, kind: Kind, earlier: Recognition | None = None
+    ) -> Recognition:
+        """Return the words of `samples` (16 kHz mono, -1..1). Raises BusyError for a partial that has to give way.
+
+        `earlier` is what was recognised in the same segment when it was shorter: a draft that saves time.
+        """
         loop = asyncio.get_running_loop()
         if kind == "partial" and (self._queue.full() or self.waiting_s() > PARTIALS_STOP_S):
             _DROPPED.inc()
             raise BusyError
-        request = _Request(samples, language, kind, loop.create_future())
+        request = _Request(samples, language, kind, earlier, loop.create_future())
         number, asked = next(self._number), loop.time()
         if kind == "final":
             self._finals_since[number] = asked
@@ -92,16 +98,14 @@ class Scheduler:
                 request.answer.set_result(recognition)
 
 
+@dataclass(slots=True, eq=False)
 class _Request:
-    __slots__ = ("answer", "kind", "language", "samples")
-
-    def __init__(
-        self, samples: NDArray[np.float32], language: str, kind: Kind, answer: asyncio.Future[Recognition]
-    ) -> None:
-        self.samples = samples
-        self.language = language
-        self.kind = kind
-        self.answer = answer
+    samples: NDArray[np.float32]
+    language: str
+    kind: Kind
+    earlier: Recognition | None
+    answer: asyncio.Future[Recognition]
 
     def run(self, engine: Engine) -> Callable[[], Recognition]:
-        return lambda: engine.transcribe(self.samples, language=self.language, final=self.kind != "partial")
+        final = self.kind != "partial"
+        return lambda: engine.transcribe(self.samples, language=self.language, final=final, earlier=self.earlier)

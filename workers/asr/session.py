@@ -88,6 +88,7 @@ class TrackSession:
         self._resume_chunk = 0
         self._done_before_seq = 0
         self._unstored = 0
+        self._draft: tuple[int, Recognition] | None = None
         self._end_ms: int | None = None
         self._lag_ms = 0
         self._lag_told_s = 0.0
@@ -200,7 +201,15 @@ class TrackSession:
         return recognition
 
     async def _recognise(self, decode: Decode) -> Recognition:
-        return await self._tools.scheduler.recognise(decode.samples, language=self._tools.language, kind=decode.kind)
+        seq, earlier = self._draft or (-1, None)
+        recognition = await self._tools.scheduler.recognise(
+            decode.samples,
+            language=self._tools.language,
+            kind=decode.kind,
+            earlier=earlier if seq == decode.seq else None,
+        )
+        self._draft = (decode.seq, recognition)
+        return recognition
 
     async def _show_partial(self, decode: Decode) -> None:
         try:
