@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import sys
 from collections.abc import AsyncIterator
 from importlib import import_module
@@ -112,7 +111,6 @@ async def _work_asr(settings: Settings) -> None:
     from workers.asr.session import Tools
     from workers.asr.worker import AsrWorker
 
-    threads = settings.asr_threads or min(4, os.cpu_count() or 1)
     try:
         engine = open_engine(
             settings.asr_engine,
@@ -120,12 +118,12 @@ async def _work_asr(settings: Settings) -> None:
             settings.asr_device,
             settings.asr_language,
             data_dir=settings.hearline_data_dir,
-            threads=threads,
+            threads=settings.asr_threads,
         )
     except (ModelMissingError, UnknownEngineError) as error:
         raise UnusableError(str(error)) from error
     engine.warm_up()
-    log.info("recogniser ready", engine=engine.name, threads=threads)
+    log.info("recogniser ready", engine=engine.name, threads=settings.asr_threads)
     async with _database(settings) as pool, _redis(settings) as redis:
         scheduler = Scheduler(engine, threads=1)
         presence = Presence(redis)
