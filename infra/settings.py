@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -121,11 +121,6 @@ def described_settings(settings: Settings) -> list[tuple[str, str, str]]:
             shown = _without_password(value)
         rows.append((name.upper(), shown, field.description or ""))
     return rows
-
-
-def choices(kind: Any) -> tuple[str, ...]:
-    """Return the words of a Literal setting."""
-    return get_args(kind)
 
 
 def _without_password(url: str) -> str:
