@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
@@ -15,6 +16,7 @@ AsrEngine = Literal["auto", "moonshine", "faster-whisper"]
 AsrDevice = Literal["auto", "cpu", "cuda"]
 LlmProvider = Literal["none", "ollama", "openai", "openrouter", "huggingface", "custom"]
 TwilioMode = Literal["connect", "listen"]
+RecordingFormat = Literal["opus", "flac"]
 
 
 class SettingsError(ValueError):
@@ -40,6 +42,9 @@ class Settings(BaseSettings):
     hearline_log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least severe log line shown"
     )
+    hearline_recording: bool = Field(True, description="whether calls are recorded at all; each queue may say no")
+    hearline_recording_format: RecordingFormat = Field("opus", description="what finished recordings are: opus or flac")
+    hearline_recording_days: int = Field(0, ge=0, le=36_500, description="days that recordings are kept; 0: for ever")
     public_base_url: str | None = Field(None, description="https://... under which peers reach this server")
 
     database_url: str | None = Field(None, description="PostgreSQL (embedded when unset)")
@@ -50,11 +55,29 @@ class Settings(BaseSettings):
     twilio_mode: TwilioMode = Field(
         "connect", description="connect: both ways through <Connect><Stream>; listen: <Start><Stream> beside <Dial>"
     )
-    twilio_dial: str | None = Field(None, description="number or client:NAME that a listened-to call is dialled on to")
+    twilio_dial: str | None = Field(
+        None, description="up to ten numbers or client:NAMEs that a listened-to call is dialled on to"
+    )
+    twilio_api_key_sid: str | None = Field(None, description="API key (SK...) behind the tokens of Twilio's Voice SDK")
+    twilio_api_key_secret: SecretStr | None = Field(None, description="its secret")
+    twilio_app_sid: str | None = Field(
+        None, description="TwiML app (AP...) that Voice SDK clients may call out through"
+    )
+
+    ice_servers: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="stun: and turn: addresses for browsers' audio, comma separated"
+    )
+    turn_username: str | None = Field(None, description="user name at the TURN servers")
+    turn_password: SecretStr | None = Field(None, description="its password")
+    turn_secret: SecretStr | None = Field(
+        None, description="secret shared with the TURN servers: credentials that run out, instead of the two above"
+    )
 
     sip_host: str | None = Field(None, description="address of the SIP socket (the SIP door is still to come)")
     sip_port: int = Field(5060, ge=0, le=65535, description="port of the SIP socket (the same)")
-    rtp_ports: str = Field("10000-10999", pattern=r"^\d{1,5}-\d{1,5}$", description="UDP ports for media (the same)")
+    rtp_ports: str = Field(
+        "10000-10999", pattern=r"^\d{1,5}-\d{1,5}$", description="UDP ports for browsers' audio, and for SIP's"
+    )
     sip_trunks: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="networks that may send calls, comma separated (the same)"
     )
@@ -94,6 +117,15 @@ class Settings(BaseSettings):
         for network in networks:
             ipaddress.ip_network(network)
         return networks
+
+    @field_validator("ice_servers", mode="before")
+    @classmethod
+    def _ice(cls, value: Any) -> Any:
+        servers = tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+        for server in servers:
+            if not re.fullmatch(r"(stuns?|turns?):[^\s/@?]+(\?transport=(udp|tcp))?", server):
+                raise ValueError(f"{server} is no address such as stun:HOST:PORT or turn:HOST:PORT?transport=tcp")
+        return servers
 
     @property
     def twilio_token(self) -> str | None:

@@ -7,6 +7,7 @@ A token is opaque to everyone else (AES-256-GCM, RFC 5116), says until when it h
 from __future__ import annotations
 
 import os
+import re
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
@@ -30,6 +31,7 @@ _MAX_NUMBER_BYTES: Final = 90
 _MAX_SID_BYTES: Final = 64
 _PURPOSE: Final = b"hearline stream token 1"
 _DOOR: Final = "twilio"
+_CLIENT: Final = re.compile(r"[0-9a-f]{32}")
 
 
 class TokenError(Exception):
@@ -69,13 +71,19 @@ class SpentHere:
 
 @dataclass(frozen=True, slots=True)
 class StreamGrant:
-    """What a token says: the call that its stream carries."""
+    """What a token says: the call that its stream carries, and how."""
 
     call_id: UUID
     call_sid: str
     from_number: str | None = None
     to_number: str | None = None
     tenant_id: UUID = DEFAULT_TENANT
+    bridged: bool = False
+    """Whether we answer the caller over this stream; otherwise Twilio carries the conversation and we listen."""
+    returning: bool = False
+    """Whether the call has been here before and its stream broke."""
+    recorded: bool = True
+    """Whether its number's calls may be recorded."""
 
 
 class _Claims(msgspec.Struct, array_like=True):
@@ -85,6 +93,9 @@ class _Claims(msgspec.Struct, array_like=True):
     call_sid: str
     from_number: str | None
     to_number: str | None
+    bridged: bool = False
+    returning: bool = False
+    recorded: bool = True
 
 
 _encode_claims = msgspec.msgpack.Encoder().encode
@@ -94,6 +105,19 @@ _decode_claims = msgspec.msgpack.Decoder(_Claims).decode
 def twilio_call_id(call_sid: str, tenant_id: UUID = DEFAULT_TENANT) -> UUID:
     """Return the id of the call behind a CallSid: the same on every machine and at every repetition."""
     return stable_id(_DOOR, tenant_id, call_sid)
+
+
+def client_identity(user_id: UUID) -> str:
+    """Return what Twilio's Voice SDK calls a user: its names hold letters, digits and underscores only."""
+    return user_id.hex
+
+
+def user_of_client(target: str) -> UUID | None:
+    """Return the user behind Twilio's `client:NAME`; None for anything else."""
+    name = target.removeprefix("client:")
+    if name == target or not _CLIENT.fullmatch(name):
+        return None
+    return UUID(hex=name)
 
 
 class StreamTokens:
@@ -130,6 +154,9 @@ class StreamTokens:
             call_sid=grant.call_sid,
             from_number=_cut(grant.from_number),
             to_number=_cut(grant.to_number),
+            bridged=grant.bridged,
+            returning=grant.returning,
+            recorded=grant.recorded,
         )
         nonce = os.urandom(_NONCE_BYTES)
         sealed = nonce + self._cipher.encrypt(nonce, _encode_claims(claims), _PURPOSE)
@@ -153,6 +180,9 @@ class StreamTokens:
             from_number=claims.from_number,
             to_number=claims.to_number,
             tenant_id=UUID(bytes=claims.tenant_id),
+            bridged=claims.bridged,
+            returning=claims.returning,
+            recorded=claims.recorded,
         )
 
     def _open(self, token: str) -> tuple[_Claims, str]:

@@ -7,6 +7,7 @@ never over a Host header. Source: https://www.twilio.com/docs/usage/webhooks/web
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
@@ -17,9 +18,14 @@ from multidict import CIMultiDictProxy, MultiDict
 from twilio.request_validator import RequestValidator, get_signature_algorithm
 
 from infra.problem import problem
+from infra.telemetry import logger
+
+log = logger(__name__)
 
 _SIGNATURE: Final = "X-Twilio-Signature"
 _SETTINGS: Final = "X-Twilio-Webhooks-Signature-Settings"
+
+_SID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 Form = MultiDict[str]
 
@@ -60,6 +66,13 @@ class SignedForms:
             FormError: 503 without a configured auth token; 403 unsigned or wrongly signed; 400, 408, 413 or 415
                 for a body that is no form or too much of one.
         """
+        try:
+            return await self._read(request)
+        except FormError as refused:
+            log.info("webhook refused", path=request.path, status=refused.response.status)
+            raise
+
+    async def _read(self, request: web.Request) -> Form:
         if not self._auth_token:  # an empty token would make signatures that anyone can compute
             raise FormError(
                 HTTPStatus.SERVICE_UNAVAILABLE, "TWILIO_AUTH_TOKEN is not set, so no webhook can be trusted."
@@ -106,6 +119,19 @@ class SignedForms:
         secret = self._shared_keys.get(_key_id(settings), self._auth_token or "")
         validator = RequestValidator(secret)
         return bool(validator.validate(self._base + raw_path, form, signature, get_signature_algorithm(settings)))
+
+
+def sid(form: Form, name: str) -> str:
+    """Return one of Twilio's ids. Raises FormError (400) when it is missing or malformed."""
+    value = form.get(name, "")
+    if not _SID.fullmatch(value):
+        raise FormError(HTTPStatus.BAD_REQUEST, f"{name} is missing or malformed.")
+    return value
+
+
+def whole_number(text: str) -> int | None:
+    """Return a count that a form holds, None when it holds none."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 9 else None
 
 
 def _key_id(settings: str) -> str:

@@ -17,7 +17,8 @@ from media_gateway.caller import CallerError, place_call, read_parties, read_twi
 from media_gateway.transports import twilio
 from media_gateway.transports.twilio import TwilioMedia
 from tests.fakes.gateway import CountingMeter, FakeRegistry
-from webhooks import twilio_status, twilio_voice
+from webhooks import twiml
+from webhooks.numbers import Numbers
 from webhooks.signature import SignedForms
 from webhooks.twilio_status import CallStatus, TwilioStatus
 from webhooks.twilio_voice import TwilioVoice
@@ -40,8 +41,9 @@ class Office:
         )
         app = web.Application()
         app.router.add_get(twilio.PATH, self.media.handle)
-        app.router.add_post(twilio_voice.PATH, TwilioVoice(forms, tokens, BASE).handle)
-        app.router.add_post(twilio_status.PATH, TwilioStatus(forms, self.hear).handle)
+        voice = TwilioVoice(forms, twiml.Answers(tokens, BASE), Numbers())
+        app.router.add_post(twiml.VOICE_PATH, voice.handle)
+        app.router.add_post(twiml.STATUS_PATH, TwilioStatus(forms, self.hear).handle)
         self.server = TestServer(app)
 
     async def hear(self, status: CallStatus) -> None:

@@ -12,6 +12,9 @@ SECRETS = {
     "hearline_api_token": "api-secret",
     "hearline_secret": "stream-secret",
     "twilio_auth_token": "twilio-secret",
+    "twilio_api_key_secret": "key-secret",
+    "turn_password": "turn-pass",
+    "turn_secret": "shared-with-coturn",
     "llm_api_key": "llm-secret",
 }
 
@@ -53,6 +56,12 @@ def test_a_file_may_hold_other_programs_settings(alone: Path) -> None:
         ("LLM_BASE_URL", "ftp://example.com"),
         ("RTP_PORTS", "10000"),
         ("SIP_TRUNKS", "10.0.0.0/8, nowhere"),
+        ("HEARLINE_RECORDING", "sometimes"),
+        ("HEARLINE_RECORDING_FORMAT", "mp3"),
+        ("ICE_SERVERS", "stun.example.org:3478"),
+        ("ICE_SERVERS", "stun:stun.example.org, https://turn.example.org"),
+        ("ICE_SERVERS", "turn:user:pass@turn.example.org"),
+        ("ICE_SERVERS", "turn:turn.example.org?transport=sctp"),
         ("ASR_ENGINE", "ears"),
         ("ASR_LANGUAGE", "English"),
         ("LLM_PROVIDER", "oracle"),
@@ -122,21 +131,28 @@ def test_what_is_set_to_nothing_is_not_set(monkeypatch: pytest.MonkeyPatch) -> N
         "TWILIO_AUTH_TOKEN",
         "HEARLINE_API_TOKEN",
         "SIP_TRUNKS",
+        "ICE_SERVERS",
+        "TURN_SECRET",
     ):
         monkeypatch.setenv(name, "")
     settings = read_settings()
     assert (settings.database_url, settings.redis_url, settings.public_base_url) == (None, None, None)
     assert (settings.twilio_token, settings.hearline_api_token, settings.sip_trunks) == (None, None, ())
+    assert (settings.ice_servers, settings.turn_secret) == ((), None)
 
 
 def test_values_come_in_the_shape_that_the_code_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEARLINE_DATA_DIR", "~/calls")
     monkeypatch.setenv("PUBLIC_BASE_URL", "https://calls.example/")
     monkeypatch.setenv("SIP_TRUNKS", " 192.0.2.0/24 ,2001:db8::/32,")
+    monkeypatch.setenv("ICE_SERVERS", "stun:stun.example.org, turns:[2001:db8::1]:443?transport=tcp ,")
+    monkeypatch.setenv("HEARLINE_RECORDING", "false")
     settings = read_settings()
     assert settings.hearline_data_dir == Path.home() / "calls"
     assert settings.public_base_url == "https://calls.example"
     assert settings.sip_trunks == ("192.0.2.0/24", "2001:db8::/32")
+    assert settings.ice_servers == ("stun:stun.example.org", "turns:[2001:db8::1]:443?transport=tcp")
+    assert not settings.hearline_recording
 
 
 def test_settings_do_not_change() -> None:

@@ -8,6 +8,7 @@ import hashlib
 import hmac
 from collections.abc import AsyncIterator
 from urllib.parse import urlencode
+from uuid import uuid4
 
 import aiohttp
 import pytest
@@ -15,8 +16,11 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from infra.tokens import SpentHere, StreamTokens, twilio_call_id
-from webhooks import twilio_status, twilio_voice
+from webhooks import twiml
+from webhooks.numbers import Numbers
 from webhooks.signature import SignedForms
+from webhooks.twilio_dial import TwilioDial
+from webhooks.twilio_recording import TwilioRecordings
 from webhooks.twilio_status import CallStatus, TwilioStatus
 from webhooks.twilio_voice import TwilioVoice
 
@@ -41,16 +45,27 @@ def sign(url: str, form: dict[str, str], key: str = TOKEN, digest: str = "sha1")
     return base64.b64encode(hmac.new(key.encode(), text.encode(), digest).digest()).decode()
 
 
+PATHS = (twiml.VOICE_PATH, twiml.STATUS_PATH, twiml.DIAL_PATH, twiml.RECORDING_PATH)
+
+
 class Office:
-    """A server with both webhooks."""
+    """A server with all webhooks and no database."""
 
     def __init__(self, auth_token: str | None = TOKEN) -> None:
         self.heard: list[CallStatus] = []
         self.over = False
-        forms = SignedForms(auth_token, BASE, shared_keys={"whk_1": "a shared key"})
+        self.draining = False
+        self.forms = forms = SignedForms(auth_token, BASE, shared_keys={"whk_1": "a shared key"})
         tokens = StreamTokens("a secret of the server", SpentHere())
-        self.voice = TwilioVoice(forms, tokens, BASE, is_over=self.is_over)
-        self.status = TwilioStatus(forms, self.hear)
+        answers, numbers = twiml.Answers(tokens, BASE), Numbers()
+        self.handlers = {
+            twiml.VOICE_PATH: TwilioVoice(
+                forms, answers, numbers, is_over=self.is_over, is_draining=lambda: self.draining
+            ).handle,
+            twiml.STATUS_PATH: TwilioStatus(forms, self.hear).handle,
+            twiml.DIAL_PATH: TwilioDial(forms, answers, numbers).handle,
+            twiml.RECORDING_PATH: TwilioRecordings(forms).handle,
+        }
 
     async def hear(self, status: CallStatus) -> None:
         self.heard.append(status)
@@ -60,8 +75,8 @@ class Office:
 
     def app(self) -> web.Application:
         app = web.Application()
-        app.router.add_post(twilio_voice.PATH, self.voice.handle)
-        app.router.add_post(twilio_status.PATH, self.status.handle)
+        for path, handle in self.handlers.items():
+            app.router.add_post(path, handle)
         return app
 
 
@@ -150,6 +165,15 @@ async def test_a_forged_webhook_is_refused(client: Client, headers: dict[str, st
     assert (await response.json(content_type=None))["status"] == 403
 
 
+@pytest.mark.parametrize("path", PATHS)
+async def test_every_webhook_has_the_same_door(client: Client, path: str) -> None:
+    form = {**FORM, "RecordingSid": "RE1"}
+    for headers in ({}, {"X-Twilio-Signature": sign(BASE + "/twilio", form)}):
+        assert (await post(client, path, form, headers)).status == 403
+    assert (await post(client, path, form)).status in {200, 204}
+    assert (await client.get(path)).status == 405
+
+
 async def test_the_address_that_the_request_names_does_not_count(client: Client) -> None:
     headers = {
         "X-Twilio-Signature": sign("https://evil.example/twilio/voice", FORM),
@@ -163,7 +187,7 @@ async def test_the_address_that_the_request_names_does_not_count(client: Client)
 @pytest.mark.parametrize("auth_token", [None, ""])
 async def test_without_a_token_nothing_gets_in(auth_token: str | None) -> None:
     async with TestClient(TestServer(Office(auth_token).app())) as client:
-        for path in ("/twilio/voice", "/twilio/status"):
+        for path in PATHS:
             response = await post(client, path, headers={"X-Twilio-Signature": sign(BASE + path, FORM, "")})
             assert response.status == 503
             assert "TWILIO_AUTH_TOKEN" in (await response.json(content_type=None))["detail"]
@@ -188,7 +212,7 @@ async def test_what_is_no_form_is_refused(client: Client, body: bytes, content_t
 
 async def test_a_body_that_does_not_come_is_not_waited_for() -> None:
     office = Office()
-    office.voice._forms._body_timeout_s = 0.05
+    office.forms._body_timeout_s = 0.05
     async with TestClient(TestServer(office.app())) as client:
         reader, writer = await asyncio.open_connection(client.host, client.port)
         writer.write(
@@ -221,7 +245,19 @@ async def test_a_streams_status_is_heard(client: Client, office: Office) -> None
     assert [status.state for status in office.heard] == ["stream-error"]
 
 
-@pytest.mark.parametrize("path", ["/twilio/voice", "/twilio/status"])
+async def test_a_partys_status_is_not_the_calls(client: Client, office: Office) -> None:
+    user = uuid4()
+    form = {"CallSid": "CA2", "ParentCallSid": "CA1", "CallStatus": "completed", "To": f"client:{user.hex}"}
+    assert (await post(client, "/twilio/status", form)).status == 204
+    assert (await post(client, "/twilio/status", {**form, "CallSid": "CA3", "To": "+15550111"})).status == 204
+    assert office.heard == [
+        CallStatus(twilio_call_id("CA1"), "CA2", "completed", party=f"client:{user.hex}", user_id=user),
+        CallStatus(twilio_call_id("CA1"), "CA3", "completed", party="+15550111"),
+    ]
+    assert not any(status.has_ended for status in office.heard)
+
+
+@pytest.mark.parametrize("path", PATHS)
 async def test_a_call_needs_a_name(client: Client, path: str) -> None:
     form = {**FORM, "CallSid": ""}
     body = urlencode(form)

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from uuid import UUID
+from dataclasses import replace
+from uuid import UUID, uuid4
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infra.tokens import MAX_TOKEN_CHARS, SpentHere, StreamGrant, StreamTokens, TokenError, twilio_call_id
+import infra.tokens
+from infra.tokens import (
+    MAX_TOKEN_CHARS,
+    SpentHere,
+    StreamGrant,
+    StreamTokens,
+    TokenError,
+    client_identity,
+    twilio_call_id,
+    user_of_client,
+)
 
 SECRET = "a secret of the server"
 GRANT = StreamGrant(twilio_call_id("CA1"), "CA1", "+15550100", "+15550199", UUID(int=7))
@@ -27,9 +39,17 @@ def tokens(secret: str = SECRET, clock: Clock | None = None, spent: SpentHere | 
     return StreamTokens(secret, spent or SpentHere(clock_s=clock), ttl_s=60, clock_s=clock)
 
 
-async def test_a_token_says_what_was_put_in() -> None:
-    book = tokens()
-    assert await book.redeem(book.seal(GRANT)) == GRANT
+@pytest.mark.parametrize("bridged", [True, False])
+@pytest.mark.parametrize("returning", [True, False])
+async def test_a_token_says_what_was_put_in(bridged: bool, returning: bool) -> None:
+    book, grant = tokens(), replace(GRANT, bridged=bridged, returning=returning)
+    assert await book.redeem(book.seal(grant)) == grant
+
+
+async def test_a_token_of_the_version_before_is_a_call_that_we_listen_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    claims = [GRANT.call_id.bytes, GRANT.tenant_id.bytes, int(Clock()()) + 9, "CA1", "+15550100", "+15550199"]
+    monkeypatch.setattr(infra.tokens, "_encode_claims", lambda _: msgspec.msgpack.encode(claims))
+    assert await tokens().redeem(tokens().seal(GRANT)) == GRANT
 
 
 async def test_a_token_opens_one_stream() -> None:
@@ -82,7 +102,8 @@ def test_a_token_fits_into_a_parameter(call_sid: str, from_number: str | None, t
     if len(call_sid.encode("utf-8", "ignore")) > 64:
         return
     book = tokens()
-    assert len(book.seal(StreamGrant(UUID(int=1), call_sid, from_number, to_number))) <= MAX_TOKEN_CHARS
+    grant = StreamGrant(UUID(int=1), call_sid, from_number, to_number, bridged=True, returning=True)
+    assert len(book.seal(grant)) <= MAX_TOKEN_CHARS
 
 
 def test_a_short_secret_is_refused() -> None:
@@ -108,3 +129,19 @@ async def test_memory_of_spent_tokens_is_bounded() -> None:
 def test_one_call_has_one_id() -> None:
     assert twilio_call_id("CA1") == twilio_call_id("CA1") != twilio_call_id("CA2")
     assert twilio_call_id("CA1", UUID(int=1)) != twilio_call_id("CA1", UUID(int=2))
+
+
+def test_a_user_has_a_name_that_twilio_takes() -> None:
+    user = uuid4()
+    assert client_identity(user).isalnum()
+    assert user_of_client(f"client:{client_identity(user)}") == user
+    for other in (
+        "",
+        "client:",
+        client_identity(user),
+        "client:ann",
+        f"client:{user}",
+        f"sip:{user.hex}@x",
+        "+15550100",
+    ):
+        assert user_of_client(other) is None
