@@ -15,6 +15,9 @@ from redis.asyncio import Redis
 
 from dashboard.api import CallApi
 from dashboard.api_boards import BoardApi
+from dashboard.api_queues import CallbackApi, QueueApi
+from dashboard.api_recordings import RecordingApi
+from dashboard.api_twilio import TwilioApi
 from dashboard.auth import Guard
 from dashboard.docs import Docs
 from dashboard.headers import SecurityHeaders
@@ -28,6 +31,7 @@ from dashboard.problem import Problem, note_start, problems, where
 from dashboard.site import Site
 from dashboard.snapshot import SnapshotReader
 from dashboard.sockets import Sockets
+from infra.control import CallControl
 from infra.settings import Settings
 from infra.store.users import UserStore
 from infra.telemetry import logger, metrics_text
@@ -50,6 +54,8 @@ class DashboardDeps:
     """Where all processes put their metrics; None: only this one's are shown."""
     web_root: Path = WEB_ROOT
     limits: Limits = field(default_factory=Limits)
+    control: CallControl | None = None
+    """The calls that are on the line in this process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,10 @@ def add_dashboard(app: web.Application, deps: DashboardDeps) -> None:
     login = Login(guard, deps.settings)
     calls = CallApi(snapshots, users, outbox)
     boards = BoardApi(deps.pool, snapshots, users, health, deps.settings, deps.version)
+    queues = QueueApi(deps.pool, users)
+    callbacks = CallbackApi(deps.pool, users)
+    twilio = TwilioApi(deps.settings, users)
+    recordings = RecordingApi(snapshots, users, deps.settings.hearline_data_dir, deps.control)
     docs = Docs(deps.version)
     app[DASHBOARD] = Dashboard(guard, health, hub, deps.limits)
 
@@ -88,12 +98,14 @@ def add_dashboard(app: web.Application, deps: DashboardDeps) -> None:
 
     handlers = {
         name: getattr(part, name)
-        for part in (calls, boards, login, docs)
+        for part in (calls, boards, recordings, queues, callbacks, twilio, login, docs)
         for name in dir(part)
         if not name.startswith("_")
     }
     for operation in OPERATIONS:
         app.router.add_route(operation.method, operation.path, handlers[operation.id])
+        if operation.method == "GET":
+            app.router.add_route("HEAD", operation.path, handlers[operation.id])
     app.router.add_get("/ws/events", sockets.events)
     app.router.add_get("/ws/llm-updates/{call_id}", sockets.llm_updates)
     app.router.add_get("/login", login.enter, allow_head=False)

@@ -37,6 +37,7 @@ GUARDED: Final = ("/api/", "/ws/", "/webrtc/")
 
 EVERYBODY: Final[frozenset[UserRole]] = frozenset({"agent", "supervisor", "admin"})
 LEADS: Final[frozenset[UserRole]] = frozenset({"supervisor", "admin"})
+ADMINS: Final[frozenset[UserRole]] = frozenset({"admin"})
 
 ACCESS: Final[Mapping[tuple[str, str], frozenset[UserRole]]] = {
     ("GET", "/api/openapi.json"): EVERYBODY,
@@ -50,14 +51,25 @@ ACCESS: Final[Mapping[tuple[str, str], frozenset[UserRole]]] = {
     ("GET", "/api/v1/calls/{call_id}/insights"): EVERYBODY,
     ("GET", "/api/v1/calls/{call_id}/export"): EVERYBODY,
     ("GET", "/api/v1/calls/{call_id}/recording"): EVERYBODY,
+    ("GET", "/api/v1/calls/{call_id}/recording/peaks"): EVERYBODY,
+    ("POST", "/api/v1/calls/{call_id}/recording/pause"): EVERYBODY,
+    ("POST", "/api/v1/calls/{call_id}/recording/resume"): EVERYBODY,
     ("PATCH", "/api/v1/action-items/{insight_id}"): EVERYBODY,
     ("GET", "/api/v1/live"): EVERYBODY,
     ("GET", "/api/v1/system"): EVERYBODY,
     ("GET", "/api/v1/agents"): LEADS,
     ("GET", "/api/v1/analytics"): LEADS,
+    ("GET", "/api/v1/queues"): EVERYBODY,
+    ("POST", "/api/v1/queues"): ADMINS,
+    ("PUT", "/api/v1/queues/{queue_id}"): ADMINS,
+    ("DELETE", "/api/v1/queues/{queue_id}"): ADMINS,
+    ("GET", "/api/v1/callbacks"): EVERYBODY,
+    ("PATCH", "/api/v1/callbacks/{callback_id}"): EVERYBODY,
+    ("POST", "/api/v1/twilio/token"): EVERYBODY,
     ("GET", "/ws/events"): EVERYBODY,
     ("GET", "/ws/llm-updates/{call_id}"): EVERYBODY,
     ("GET", "/ws/call"): EVERYBODY,
+    ("GET", "/ws/phone"): EVERYBODY,
     ("POST", "/webrtc/offer"): EVERYBODY,
     ("PATCH", "/webrtc/{leg_id}"): EVERYBODY,
     ("DELETE", "/webrtc/{leg_id}"): EVERYBODY,

@@ -7,7 +7,10 @@ from typing import Any, Final, Literal
 
 from dashboard import export, views
 from dashboard.api import CALLS_MOST, CALLS_PAGE, SEGMENTS_MOST, SEGMENTS_PAGE, STATUSES, ActionItemChange
+from dashboard.api_queues import CALLBACKS_MOST, CALLBACKS_PAGE, CallbackChange, QueueFields
 from dashboard.params import TEXT_MAX_CHARS
+from infra.shelf import MEDIA_TYPES
+from infra.store.callbacks import CALLBACK_STATUSES
 
 Schema = dict[str, Any]
 
@@ -54,6 +57,11 @@ _FROM: Final = Parameter(
 )
 _TO: Final = Parameter(
     "to", "query", {"type": "string", "format": "date-time"}, "calls that began before this moment", "2026-02-01"
+)
+
+
+_QUEUE_ID: Final = Parameter(
+    "queue_id", "path", {"type": "string", "format": "uuid"}, "the queue's id", "737f5f15-feec-571f-a85b-c80e9f1b98e8"
 )
 
 
@@ -144,6 +152,55 @@ OPERATIONS: Final = (
         refusals=(400, 404),
     ),
     Operation(
+        "get_recording",
+        "GET",
+        "/api/v1/calls/{call_id}/recording",
+        "calls",
+        "What was recorded: the customer on the left, all others on the right. Takes `Range`, also `HEAD`",
+        media_types=tuple(kind.partition(";")[0] for kind in MEDIA_TYPES.values()),
+        parameters=(
+            _CALL_ID,
+            Parameter(
+                "download",
+                "query",
+                {"type": "string", "enum": ["0", "1"], "default": "0"},
+                "1: to be kept as a file",
+                "1",
+            ),
+        ),
+        refusals=(400, 404, 409, 416),
+    ),
+    Operation(
+        "get_recording_peaks",
+        "GET",
+        "/api/v1/calls/{call_id}/recording/peaks",
+        "calls",
+        "What the recording looks like",
+        views.Peaks,
+        parameters=(_CALL_ID,),
+        refusals=(400, 404, 409),
+    ),
+    Operation(
+        "pause_recording",
+        "POST",
+        "/api/v1/calls/{call_id}/recording/pause",
+        "calls",
+        "Keep nothing of a live call from now on: silence in its place",
+        views.RecordingChange,
+        parameters=(_CALL_ID,),
+        refusals=(400, 404, 409),
+    ),
+    Operation(
+        "resume_recording",
+        "POST",
+        "/api/v1/calls/{call_id}/recording/resume",
+        "calls",
+        "Record a live call again",
+        views.RecordingChange,
+        parameters=(_CALL_ID,),
+        refusals=(400, 404, 409),
+    ),
+    Operation(
         "change_action_item",
         "PATCH",
         "/api/v1/action-items/{insight_id}",
@@ -175,6 +232,89 @@ OPERATIONS: Final = (
         refusals=(400,),
     ),
     Operation("get_system", "GET", "/api/v1/system", "boards", "What runs, and what is away", views.System),
+    Operation(
+        "list_queues", "GET", "/api/v1/queues", "queues", "Queues, the default one first", views.Page[views.QueueView]
+    ),
+    Operation(
+        "add_queue",
+        "POST",
+        "/api/v1/queues",
+        "queues",
+        "Add a queue",
+        views.QueueView,
+        status=201,
+        body=QueueFields,
+        refusals=(400, 409, 413, 415),
+    ),
+    Operation(
+        "change_queue",
+        "PUT",
+        "/api/v1/queues/{queue_id}",
+        "queues",
+        "Say anew how a queue meets its calls; what is left out is as on a new queue",
+        views.QueueView,
+        parameters=(_QUEUE_ID,),
+        body=QueueFields,
+        refusals=(400, 404, 409, 413, 415),
+    ),
+    Operation(
+        "delete_queue",
+        "DELETE",
+        "/api/v1/queues/{queue_id}",
+        "queues",
+        "Remove a queue; its numbers fall to the default one, which stays",
+        status=204,
+        parameters=(_QUEUE_ID,),
+        refusals=(400, 404, 409),
+    ),
+    Operation(
+        "list_callbacks",
+        "GET",
+        "/api/v1/callbacks",
+        "queues",
+        "Callers who wait to hear from us, the newest first",
+        views.Page[views.CallbackView],
+        parameters=(
+            Parameter(
+                "status",
+                "query",
+                {"type": "string", "enum": list(CALLBACK_STATUSES)},
+                "open, done or dismissed",
+                "open",
+            ),
+            _limit(CALLBACKS_PAGE, CALLBACKS_MOST),
+            _AFTER,
+        ),
+        refusals=(400,),
+    ),
+    Operation(
+        "change_callback",
+        "PATCH",
+        "/api/v1/callbacks/{callback_id}",
+        "queues",
+        "Say what became of a callback",
+        views.CallbackView,
+        parameters=(
+            Parameter(
+                "callback_id",
+                "path",
+                {"type": "string", "format": "uuid"},
+                "the callback's id",
+                "0d1c2b3a-4f5e-5a6b-8c7d-9e0f1a2b3c4d",
+            ),
+        ),
+        body=CallbackChange,
+        refusals=(400, 404, 413, 415),
+    ),
+    Operation(
+        "twilio_token",
+        "POST",
+        "/api/v1/twilio/token",
+        "queues",
+        "A token for Twilio's Voice SDK, with which the one who asks can be rung as a `<Client>`",
+        views.VoiceToken,
+        refusals=(409,),
+    ),
     Operation("openapi_json", "GET", "/api/openapi.json", "about", "This description", dict[str, Any]),
     Operation("page", "GET", "/api/docs", "about", "This description as a page", media_types=("text/html",)),
     Operation("style", "GET", "/api/docs.css", "about", "The page's style", media_types=("text/css",)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 from uuid import UUID
@@ -18,6 +19,7 @@ T = TypeVar("T")
 
 TEXT_MAX_CHARS: Final = 200
 CURSOR_MAX_CHARS: Final = 400
+_FIELD: Final = re.compile(r"at `\$\.(\w{1,80})|field `(\w{1,80})`$")
 _FIRST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST: Final = datetime(2200, 1, 1, tzinfo=UTC)
 
@@ -106,4 +108,6 @@ async def body(request: web.Request, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(await request.read(), type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise Problem(400, f"body: {error}", parameter="body") from None
+        named = _FIELD.search(str(error))
+        name = named[1] or named[2] if named else "body"
+        raise Problem(400, f"{name}: {error}", parameter=name) from None

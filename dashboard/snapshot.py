@@ -8,12 +8,23 @@ from uuid import UUID
 
 import asyncpg
 
-from dashboard.views import GapView, LegView, SegmentView, Snapshot, TrackView, call_summary, insight_view, segment_view
+from dashboard.views import (
+    GapView,
+    LegView,
+    SegmentView,
+    Snapshot,
+    TrackView,
+    call_summary,
+    insight_view,
+    recording_view,
+    segment_view,
+)
 from infra.bus import keys
 from infra.bus.streams import START, BusError, EventStreams
 from infra.model import TranscriptSegment
 from infra.store.calls import CallStore
 from infra.store.insights import InsightStore
+from infra.store.recordings import RecordingStore
 from infra.store.transcripts import TranscriptStore
 from infra.telemetry import logger
 
@@ -30,6 +41,7 @@ class SnapshotReader:
         self.calls = CallStore(pool)
         self.transcripts = TranscriptStore(pool)
         self.insights = InsightStore(pool)
+        self.recordings = RecordingStore(pool)
         self._streams = streams
 
     async def read(self, tenant_id: UUID, call_id: UUID) -> Snapshot | None:
@@ -48,6 +60,7 @@ class SnapshotReader:
             segments=await _segment_views(await self.transcripts.of_call(call_id)),
             gaps=[GapView(**gap) for gap in await self.transcripts.gaps(call_id)],
             insights=[insight_view(insight) for insight in await self.insights.of_call(call_id)],
+            recording=recording_view(await self.recordings.of_call(tenant_id, call_id)),
             cursor=cursor,
         )
 

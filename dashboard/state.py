@@ -27,9 +27,15 @@ _CALL_FACTS: Final = (
     "ended_at",
     "duration_ms",
     "settled_at",
+    "stage",
+    "queue",
+    "agent",
 )
 _STARTED_FACTS: Final = ("external_id", "door", "title", "from_number", "to_number", "started_at")
 _SINGLE_KINDS: Final = ("intent", "sentiment", "complaint")
+_RECORDING_FACTS: Final = ("state", "recording_id", "duration_ms", "format", "pauses", "reason")
+_NOT_RECORDED: Final[Facts] = {**dict.fromkeys(_RECORDING_FACTS), "state": "off", "pauses": []}
+_OVER: Final = ("writing", "saved", "failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +49,7 @@ class CallState:
     gaps: Mapping[tuple[str, int, str], Facts] = field(default_factory=dict)
     insights: Mapping[str, Facts] = field(default_factory=dict)
     lag_ms: Mapping[str, int] = field(default_factory=dict)
+    recording: Facts = field(default_factory=lambda: _NOT_RECORDED)
 
     def lines(self) -> list[Facts]:
         """Return the segments in the order in which they were said."""
@@ -66,6 +73,7 @@ def from_snapshot(snapshot: Mapping[str, Any]) -> CallState:
         segments={segment["segment_id"]: segment for segment in snapshot["segments"]},
         gaps={_gap_key(gap): gap for gap in snapshot["gaps"]},
         insights={insight["insight_id"]: insight for insight in snapshot["insights"]},
+        recording=_only(snapshot["recording"], *_RECORDING_FACTS),
     )
 
 
@@ -113,13 +121,24 @@ def _call_started(state: CallState, event: Event) -> CallState:
     if call["ended_at"] is not None and event.at > datetime.fromisoformat(call["ended_at"]):
         # Taken up again after it had ended.
         call |= {"status": "live", "ended_at": None, "duration_ms": None, "settled_at": None}
+        if state.recording["state"] in {"writing", "saved"}:
+            state = replace(state, recording={**state.recording, "state": "on"})
     return replace(state, call=call)
 
 
 def _call_ended(state: CallState, event: Event) -> CallState:
-    call = {**state.call, "status": "ended", "duration_ms": event.data.get("duration_ms")}
+    call = {**state.call, "status": "ended", "stage": None, "duration_ms": event.data.get("duration_ms")}
     call["ended_at"] = state.call["ended_at"] or _at(event)
+    if state.recording["state"] in {"on", "paused"}:
+        state = replace(state, recording={**state.recording, "state": "writing"})
     return replace(state, call=call)
+
+
+def _call_stage(state: CallState, event: Event) -> CallState:
+    data = event.data
+    stage = data["stage"] if state.call["status"] == "live" else None
+    agent = data["agent"] or state.call["agent"]
+    return replace(state, call={**state.call, "stage": stage, "queue": data["queue"], "agent": agent})
 
 
 def _call_settled(state: CallState, event: Event) -> CallState:
@@ -188,10 +207,55 @@ def _lag(state: CallState, event: Event) -> CallState:
     return replace(state, lag_ms={**state.lag_ms, event.data["track_id"]: event.data["lag_ms"]})
 
 
+def _recording_saved(state: CallState, event: Event) -> CallState:
+    length_ms = event.data["duration_ms"]
+    closed = [pause if pause["end_ms"] is not None else {**pause, "end_ms": length_ms} for pause in _pauses(state)]
+    told = _only(event.data, "recording_id", "duration_ms", "format")
+    reason = event.data.get("reason")
+    return replace(state, recording={"state": "saved", **told, "pauses": closed, "reason": reason})
+
+
+def _recording_failed(state: CallState, event: Event) -> CallState:
+    told = {"recording_id": event.data.get("recording_id"), "reason": event.data.get("reason")}
+    return replace(state, recording={**state.recording, **told, "state": "failed"})
+
+
+def _recording_paused(state: CallState, event: Event) -> CallState:
+    at_ms, pauses = event.data["at_ms"], _pauses(state)
+    if any(pause["start_ms"] == at_ms for pause in pauses):
+        return state
+    if not any(pause["end_ms"] is None and pause["start_ms"] <= at_ms for pause in pauses):  # else within another
+        pause = {"start_ms": at_ms, "end_ms": None, "reason": "asked"}
+        pauses = sorted([*pauses, pause], key=lambda pause: pause["start_ms"])
+    return _recording(state, event, pauses, "paused")
+
+
+def _recording_resumed(state: CallState, event: Event) -> CallState:
+    at_ms, pauses = event.data["at_ms"], _pauses(state)
+    lasting = [pause for pause in pauses if pause["end_ms"] is None and pause["start_ms"] <= at_ms]
+    if not lasting:
+        return state
+    pauses = [{**pause, "end_ms": at_ms} if pause is lasting[-1] else pause for pause in pauses]
+    return _recording(state, event, pauses, "on")
+
+
+def _recording(state: CallState, event: Event, pauses: list[Facts], phase: str) -> CallState:
+    known = state.recording
+    phase = known["state"] if known["state"] in _OVER else phase
+    told = {"recording_id": known["recording_id"] or event.data.get("recording_id"), "pauses": pauses, "state": phase}
+    return replace(state, recording={**known, **told})
+
+
+def _pauses(state: CallState) -> list[Facts]:
+    pauses: list[Facts] = state.recording["pauses"]
+    return pauses
+
+
 _CHANGES: Final[Mapping[str, Callable[[CallState, Event], CallState]]] = {
     "call.started": _call_started,
     "call.ended": _call_ended,
     "call.settled": _call_settled,
+    "call.stage": _call_stage,
     "leg.joined": _leg_joined,
     "leg.left": _leg_left,
     "track.opened": _track_opened,
@@ -201,6 +265,10 @@ _CHANGES: Final[Mapping[str, Callable[[CallState, Event], CallState]]] = {
     "insight": _insight,
     "gap": _gap,
     "lag": _lag,
+    "recording.saved": _recording_saved,
+    "recording.failed": _recording_failed,
+    "recording.paused": _recording_paused,
+    "recording.resumed": _recording_resumed,
 }
 
 

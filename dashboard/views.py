@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 from uuid import UUID
 
 import asyncpg
 import msgspec
 
-from infra.model import CallStatus, Insight, Role, TranscriptSegment, UserRole
+from infra.model import CallStatus, Insight, Role, Stage, TranscriptSegment, UserRole
+from infra.settings import RecordingFormat, TwilioMode
+from infra.store.callbacks import CallbackKind, CallbackStatus
 from infra.store.insights import insight_to_json
+from infra.store.queues import OnTimeout
+from infra.store.recordings import ASKED
 from infra.store.transcripts import segment_to_json
 
 Item = TypeVar("Item")
+RecordingPhase = Literal["off", "on", "paused", "writing", "saved", "failed"]
 
 
 class View(msgspec.Struct, frozen=True):
@@ -74,6 +79,9 @@ class CallSummary(View, frozen=True):
     ended_at: datetime | None
     duration_ms: int | None
     settled_at: datetime | None
+    stage: Stage | None
+    queue: str | None
+    agent: str | None
     summary: str | None
     intent: Intent | None
     sentiment: Sentiment | None
@@ -155,6 +163,44 @@ class InsightView(View, frozen=True):
     updated_at: datetime
 
 
+class PauseView(View, frozen=True):
+    """A stretch that a recording leaves out: because somebody asked for it, or something went wrong.
+
+    Null as its end: it lasts.
+    """
+
+    start_ms: int
+    end_ms: int | None
+    reason: str
+
+
+class RecordingView(View, frozen=True):
+    """A call's recording. on and paused: the call lives; writing: it will soon be saved, or failed."""
+
+    state: RecordingPhase
+    recording_id: UUID | None = None
+    duration_ms: int | None = None
+    format: RecordingFormat | None = None
+    bytes: int | None = None
+    pauses: list[PauseView] = []
+    reason: str | None = None
+
+
+class RecordingChange(View, frozen=True):
+    """How a live call's recording goes on."""
+
+    state: Literal["on", "paused"]
+
+
+class Peaks(View, frozen=True):
+    """What a recording looks like: the loudest of every step of time, from 0 to 1; left is the customer."""
+
+    duration_ms: int
+    step_ms: int
+    left: list[float]
+    right: list[float]
+
+
 class Snapshot(View, frozen=True):
     """A call with all that is known of it; events after `cursor` bring it up to date."""
 
@@ -164,6 +210,7 @@ class Snapshot(View, frozen=True):
     segments: list[SegmentView]
     gaps: list[GapView]
     insights: list[InsightView]
+    recording: RecordingView
     cursor: str
 
 
@@ -242,6 +289,52 @@ class System(View, frozen=True):
     degraded: list[str]
 
 
+class QueueView(View, frozen=True):
+    """A queue: how calls to some numbers are met."""
+
+    id: UUID
+    name: str
+    is_default: bool
+    numbers: list[str]
+    mode: TwilioMode | None
+    dial: str | None
+    greeting: str | None
+    music: bool
+    consent: bool
+    recorded: bool
+    ring_s: int
+    max_wait_s: int
+    max_waiting: int
+    on_timeout: OnTimeout
+    overflow_to: UUID | None
+    overflow_after_s: int
+    agents: list[UUID]
+
+
+class CallbackView(View, frozen=True):
+    """A caller who waits to hear from us."""
+
+    id: UUID
+    call_id: UUID
+    queue_id: UUID | None
+    queue: str | None
+    number: str | None
+    kind: CallbackKind
+    status: CallbackStatus
+    requested_at: datetime
+    done_by: UUID | None
+    done_by_name: str | None
+    done_at: datetime | None
+
+
+class VoiceToken(View, frozen=True):
+    """A token for Twilio's Voice SDK; `identity` is the name that `<Client>` rings."""
+
+    token: str
+    identity: str
+    expires_at: datetime
+
+
 class ProblemView(View, frozen=True):
     """A refusal (RFC 9457)."""
 
@@ -277,6 +370,25 @@ def segment_view(segment: TranscriptSegment) -> SegmentView:
 def insight_view(insight: Insight) -> InsightView:
     """Return an insight as the API shows it."""
     return InsightView(**insight_to_json(insight))
+
+
+def recording_view(row: asyncpg.Record | None) -> RecordingView:
+    """Return how a call's recording stands, from its row."""
+    if row is None:
+        return RecordingView("off")
+    state: RecordingPhase = row["status"]
+    if state == "writing" and row["call_status"] == "live":
+        lasts = any(pause["end_ms"] is None and pause["reason"] == ASKED for pause in row["pauses"])
+        state = "paused" if lasts else "on"
+    return RecordingView(
+        state=state,
+        recording_id=row["id"],
+        duration_ms=row["duration_ms"],
+        format=row["codec"],
+        bytes=row["bytes"],
+        pauses=[PauseView(**pause) for pause in row["pauses"]],
+        reason=row["reason"],
+    )
 
 
 def _text(value: object) -> str | None:

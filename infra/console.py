@@ -69,12 +69,18 @@ def fail(message: str) -> NoReturn:
     raise typer.Exit(EXIT_UNUSABLE)
 
 
-async def stop_signal() -> None:
-    """Return at the first SIGINT or SIGTERM."""
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+async def stop_signal() -> signal.Signals:
+    """Return the next SIGINT or SIGTERM."""
+    loop = asyncio.get_running_loop()
+    stopped: asyncio.Future[signal.Signals] = loop.create_future()
+
+    def stop(number: signal.Signals) -> None:
+        if not stopped.done():
+            stopped.set_result(number)
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    await stop.wait()
+        loop.add_signal_handler(number, stop, number)
+    return await stopped
 
 
 async def until_stopped(work: Coroutine[Any, Any, None]) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import sys
 from collections.abc import AsyncIterator
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 from uuid import uuid4
 
 import asyncpg
@@ -33,7 +34,12 @@ from infra.store.database import StoreAway, migrate, open_pool
 from infra.store.insights import InsightStore
 from infra.store.transcripts import TranscriptStore
 from infra.store.users import UserStore
+from infra.supervisor import parent_is_gone
 from infra.telemetry import logger
+
+if TYPE_CHECKING:
+    from media_gateway.app import Gateway
+    from webhooks.twilio_status import CallStatus
 
 log = logger(__name__)
 
@@ -56,9 +62,12 @@ SAMPLE: Final = Path(__file__).parent / "sample" / "call.flac"
 
 @cli.command()
 def serve(host: Host = None, port: Port = None, parent: Parent = None) -> None:
-    """Run gateway, webhooks and dashboard on one port."""
+    """Run gateway, webhooks and dashboard on one port.
+
+    SIGTERM: no more calls, and an end when the last one is over; a second one, or Ctrl-C, ends them.
+    """
     settings = settings_for(parent, hearline_host=host, hearline_port=port)
-    carry_out(_serve(settings), many_sockets=True)
+    carry_out(_serve(settings, parent), many_sockets=True)
 
 
 @worker_cli.command("asr")
@@ -73,18 +82,35 @@ def worker_insights(parent: Parent = None) -> None:
     carry_out(_work_insights(settings_for(parent)), many_sockets=True)
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings, parent: int | None) -> None:
     from dashboard.app import DashboardDeps, add_dashboard
     from media_gateway.app import add_gateway
+    from media_gateway.recording.control import RecordingControl
     from webhooks.app import add_webhooks
 
     base_url = settings.public_base_url or f"http://{settings.hearline_host}:{settings.hearline_port}"
     async with _database(settings) as pool, _redis(settings) as redis:
         app = web.Application(client_max_size=BODY_LIMIT_BYTES)
-        screens = DashboardDeps(settings, pool, redis, version("hearline"), metrics_dir=metrics_dir())
-        add_dashboard(app, screens)
         gateway = add_gateway(app, settings=settings, pool=pool, redis=redis, base_url=base_url)
-        add_webhooks(app, settings=settings, tokens=gateway.tokens, calls=CallStore(pool), base_url=base_url)
+        control = RecordingControl(gateway.registry.live)
+        screens = DashboardDeps(settings, pool, redis, version("hearline"), metrics_dir=metrics_dir(), control=control)
+        add_dashboard(app, screens)
+
+        async def on_status(status: CallStatus) -> None:
+            if status.has_ended:
+                gateway.caller_gone(status.call_id)
+
+        add_webhooks(
+            app,
+            settings=settings,
+            tokens=gateway.tokens,
+            calls=CallStore(pool),
+            base_url=base_url,
+            pool=pool,
+            is_draining=lambda: screens.drain.draining,
+            has_ended=gateway.registry.has_ended,
+            on_status=on_status,
+        )
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=5)
         await runner.setup()
         try:
@@ -96,12 +122,30 @@ async def _serve(settings: Settings) -> None:
             log.info("serving", host=settings.hearline_host, port=settings.hearline_port)
             async with asyncio.TaskGroup() as tasks:
                 watching = tasks.create_task(screens.limits.watch(runner))
-                await stop_signal()
+                asked = await stop_signal()
                 screens.drain.draining = True
+                gateway.refuse_calls()
+                if asked is signal.SIGTERM and not (parent and parent_is_gone(parent)):
+                    await _calls_over(gateway)
                 await gateway.drain()
                 watching.cancel()
         finally:
             await runner.cleanup()
+
+
+async def _calls_over(gateway: Gateway) -> None:
+    """Return when the last call has ended, or at a second signal."""
+    log.info("draining", live_calls=gateway.registry.live_count)
+
+    async def cut_off() -> None:
+        await stop_signal()
+        waiting.cancel()
+
+    async with asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(gateway.empty())
+        second = tasks.create_task(cut_off())
+        await asyncio.wait((waiting,))
+        second.cancel()
 
 
 async def _work_asr(settings: Settings) -> None:

@@ -28,6 +28,7 @@ EventType = Literal[
     "call.started",
     "call.ended",
     "call.settled",
+    "call.stage",
     "leg.joined",
     "leg.left",
     "track.opened",
@@ -38,9 +39,17 @@ EventType = Literal[
     "alert",
     "gap",
     "lag",
+    "recording.started",
     "recording.saved",
     "recording.failed",
+    "recording.paused",
+    "recording.resumed",
+    "supervision",
 ]
+Stage = Literal["queued", "ringing", "talking", "held", "consulting", "voicemail", "callback", "returning"]
+"""Where a bridged call stands; calls that we only listen to have none."""
+SupervisionMode = Literal["listen", "whisper", "barge"]
+PhoneStatus = Literal["offline", "online", "break"]
 
 
 def utc_now() -> datetime:
@@ -69,6 +78,8 @@ class Call:
     owner_id: UUID | None = None
     """The user who may go on with it, where a user opened it."""
     tenant_id: UUID = DEFAULT_TENANT
+    recorded: bool = True
+    """Whether it may be recorded, as far as its number is concerned."""
 
 
 @dataclass(frozen=True, slots=True)

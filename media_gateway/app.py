@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Final
+from uuid import UUID
 
 import asyncpg
 from aiohttp import web
@@ -15,13 +17,22 @@ from infra.bus.streams import AudioStreams, BusError, EventStreams
 from infra.bus.work import WorkQueue
 from infra.kept import stream_secret
 from infra.settings import Settings
+from infra.store.callbacks import CallbackStore
 from infra.store.calls import CallStore
+from infra.store.queues import QueueStore
+from infra.store.recordings import RecordingStore
 from infra.telemetry import logger
 from infra.tokens import SpentHere, StreamTokens
+from media_gateway.ice import ice_servers, media_network
+from media_gateway.media_clock import MediaClock
 from media_gateway.meter import PrometheusMeter
-from media_gateway.registry import Registry
+from media_gateway.prompts import decode_prompts
+from media_gateway.recording.recorder import Recorder
+from media_gateway.registry import SHUTDOWN, Registry
+from media_gateway.switchboard.board import Switchboard
+from media_gateway.switchboard.directory import StoredDirectory
 from media_gateway.tap import Tap
-from media_gateway.transports import capture, twilio
+from media_gateway.transports import capture, phone, twilio, webrtc
 
 log = logger(__name__)
 
@@ -36,17 +47,31 @@ class Gateway:
         self.tokens = tokens
         self._doors = doors
 
+    def caller_gone(self, call_id: UUID) -> None:
+        """Twilio says that the call is over, whatever its stream did."""
+        self._doors[0].door.calls.over(call_id, "completed")
+
+    def refuse_calls(self) -> None:
+        """Take no more calls; those on the line go on."""
+        self.registry.draining = True
+
+    async def empty(self) -> None:
+        """Wait until no call is on the line."""
+        await self.registry.empty.wait()
+
     async def drain(self) -> None:
         """Take no more calls, end those on the line, and tell it all before returning."""
-        self.registry.draining = True
+        self.refuse_calls()
         for door in self._doors:
-            await door.close("server-shutdown")
-        self.registry.end_all("server-shutdown")
+            await door.close(SHUTDOWN)
+        self.registry.end_all(SHUTDOWN)
+        if self.registry.recorder is not None:  # what is not finished now, the next start finishes
+            await self.registry.recorder.drained(FLUSH_WITHIN_S)
         if not await self.registry.drained(FLUSH_WITHIN_S):
             log.error("stopped before everything was told")
 
 
-Doors = tuple[twilio.TwilioMedia, capture.Capture]
+Doors = tuple[twilio.TwilioMedia, capture.Capture, webrtc.WebRtc, phone.PhoneDoor]
 
 
 def add_gateway(
@@ -54,31 +79,62 @@ def add_gateway(
 ) -> Gateway:
     """Add the gateway's routes to the server; its background work runs for as long as the server does."""
     presence = Presence(redis)
+    calls = CallStore(pool)
     registry = Registry(
         tap=Tap(AudioStreams(redis)),
         events=EventStreams(redis),
         asr_work=WorkQueue(redis, "asr", "gateway"),
         insight_work=WorkQueue(redis, "insights", "gateway"),
         presence=presence,
-        store=CallStore(pool),
+        store=calls,
     )
+    registry.recorder = recorder = Recorder(
+        settings.hearline_data_dir,
+        store=RecordingStore(pool),
+        to_store=registry.to_store,
+        tell=registry.publish,
+        codec=settings.hearline_recording_format,
+        enabled=settings.hearline_recording,
+        keep_days=settings.hearline_recording_days,
+    )
+    clock = MediaClock()
+    directory = StoredDirectory(
+        queues=QueueStore(pool),
+        callbacks=CallbackStore(pool),
+        calls=calls,
+        presence=presence,
+        to_store=registry.to_store,
+        to_bus=registry.to_bus,
+    )
+    board = Switchboard(registry, clock, directory)
     tokens = StreamTokens(stream_secret(settings), SpentTokens(presence))
     meter = PrometheusMeter()
-    doors = (
-        twilio.TwilioMedia(registry, tokens, auth_token=settings.twilio_token, public_base_url=base_url, meter=meter),
-        capture.Capture(registry, meter=meter),
+    servers = partial(ice_servers, settings)
+    media = twilio.TwilioMedia(
+        registry, tokens, auth_token=settings.twilio_token, public_base_url=base_url, meter=meter, board=board
     )
-    app.router.add_get(twilio.PATH, doors[0].handle)
-    app.router.add_get(capture.PATH, doors[1].handle)
+    microphone = capture.Capture(registry, meter=meter)
+    browser = webrtc.WebRtc(board, ice_servers=servers, network=media_network(settings), meter=meter)
+    phones = phone.PhoneDoor(board, servers)
+    app.router.add_get(twilio.PATH, media.handle)
+    app.router.add_get(capture.PATH, microphone.handle)
+    app.router.add_get(phone.PATH, phones.handle)
+    app.router.add_post(webrtc.OFFER_PATH, browser.offer)
+    app.router.add_patch(webrtc.LEG_PATH, browser.trickle)
+    app.router.add_delete(webrtc.LEG_PATH, browser.hang_up)
 
     async def background(_: web.Application) -> AsyncIterator[None]:
+        await asyncio.to_thread(decode_prompts)
+        clock.start()
         async with asyncio.TaskGroup() as tasks:
-            running = tasks.create_task(registry.run())
+            running = [tasks.create_task(part.run()) for part in (registry, recorder, board, browser)]
             yield
-            running.cancel()
+            for part in running:
+                part.cancel()
+        await clock.stop()
 
     app.cleanup_ctx.append(background)
-    return Gateway(registry, tokens, doors)
+    return Gateway(registry, tokens, (media, microphone, browser, phones))
 
 
 class SpentTokens:

@@ -10,6 +10,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 from uuid import UUID
 
@@ -172,7 +173,10 @@ class OpenCalls:
             handle = await self._registry.answer(call)
             if handle.call.door != call.door or handle.call.external_id != call.external_id:
                 raise CallRefused("this call came by another door")
-            open_call = self._calls.setdefault(call.id, OpenCall(handle))  # another stream may have been faster
+            open_call = self._calls.get(call.id)  # another stream may have been faster
+            if open_call is None:
+                open_call = self._calls[call.id] = OpenCall(handle)
+                handle.on_end(partial(self._dropped, open_call))
         if open_call.handle.call.owner_id != call.owner_id:
             raise CallRefused("this call is another user's")
         if open_call.grace is not None:
@@ -212,6 +216,12 @@ class OpenCalls:
         for outcome, count in counts.items():
             self._meter.frames(self._door, outcome, count)
 
+    def over(self, call_id: UUID, reason: str) -> None:
+        """The peer says that the call is over: do not wait for a lost stream of it to come back."""
+        open_call = self._calls.get(call_id)
+        if open_call is not None and not open_call.streams:
+            self._settle(open_call, reason)
+
     def close(self, reason: str) -> None:
         """End every call that is left, with or without a stream."""
         for open_call in list(self._calls.values()):
@@ -221,6 +231,14 @@ class OpenCalls:
     def _grace_over(self, open_call: OpenCall) -> None:
         open_call.grace = None
         self._settle(open_call, "connection-lost")
+
+    def _dropped(self, open_call: OpenCall, reason: str) -> None:
+        """The call ends, whoever ends it: take out everyone who came by this door."""
+        if open_call.grace is not None:
+            open_call.grace.cancel()
+            open_call.grace = None
+        self._calls.pop(open_call.handle.call.id, None)
+        open_call.close_lines(list(open_call.lines.values()), reason)
 
     def _settle(self, open_call: OpenCall, reason: str) -> None:
         if open_call.grace is not None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 from uuid import UUID, uuid4
 
 from prometheus_client import Counter, Gauge
@@ -15,12 +16,14 @@ from infra.bus.codec import CallWork, TrackWork
 from infra.bus.presence import RENEW_S, Presence
 from infra.bus.streams import BusError, EventStreams
 from infra.bus.work import WorkQueue
-from infra.model import Call, Event, EventType, Leg, Role, Track, stable_id, utc_now
+from infra.model import AudioChunk, Call, Event, EventType, Leg, Role, Stage, Track, stable_id, utc_now
 from infra.store.calls import CallStore
 from infra.store.database import StoreAway
 from infra.telemetry import logger
 from media_gateway.outbox import Outbox
 from media_gateway.ports import CallRefused, TrackSink
+from media_gateway.recording.live import CallRecording
+from media_gateway.recording.recorder import Recorder
 from media_gateway.tap import Tap
 
 log = logger(__name__)
@@ -32,6 +35,9 @@ _KNOWN_BEFORE_S: Final = 0.5
 _GIVEN_UP_S: Final = 2 * RENEW_S
 """How long a gateway must show no sign of life, while Redis answers, before its calls are ended for it."""
 
+SHUTDOWN: Final = "server-shutdown"
+"""Why calls end that the server took down with it."""
+_REMEMBERED: Final = 1000
 _STORED_FIRST_S: Final = 1.0
 """How long an event may wait for PostgreSQL to hold what it tells."""
 
@@ -55,12 +61,19 @@ class Registry:
         self.asr_work = asr_work
         self.insight_work = insight_work
         self.store = store
+        self.recorder: Recorder | None = None
+        """None records nothing."""
         self.to_bus = Outbox("bus", BusError)
         self.to_store = Outbox("store", StoreAway)
         self._events = events
         self._presence = presence
         self._calls: dict[UUID, LiveCall] = {}
+        self._over: dict[UUID, None] = {}
+        """The last calls that ended here, and not for the server's sake."""
         self._silent_since: dict[str, float] = {}
+        self.empty = asyncio.Event()
+        """Set while no call is on the line."""
+        self.empty.set()
 
     @property
     def live_count(self) -> int:
@@ -78,8 +91,10 @@ class Registry:
         started_at = await self._began_before(call)
         if (live := self._calls.get(call.id)) is not None:  # another leg was quicker
             return live
+        self._over.pop(call.id, None)
         live = LiveCall(self, dataclasses.replace(call, started_at=started_at) if started_at else call)
         self._calls[call.id] = live
+        self.empty.clear()
         _LIVE.set(len(self._calls))
         _ANSWERED.labels(call.door).inc()
         live.begin()
@@ -100,9 +115,23 @@ class Registry:
         assert isinstance(began, datetime)
         return began
 
-    def forget(self, call_id: UUID) -> None:
+    def live(self, call_id: UUID) -> LiveCall | None:
+        """Return the call of that id, if it is on the line here."""
+        return self._calls.get(call_id)
+
+    def has_ended(self, call_id: UUID) -> bool:
+        """Return whether the call is known to have ended here, although it might have gone on."""
+        return call_id in self._over
+
+    def forget(self, call_id: UUID, reason: str) -> None:
         """Take an ended call off the list."""
         self._calls.pop(call_id, None)
+        if not self._calls:
+            self.empty.set()
+        if reason != SHUTDOWN:
+            self._over[call_id] = None
+            if len(self._over) > _REMEMBERED:
+                del self._over[next(iter(self._over))]
         _LIVE.set(len(self._calls))
 
     def publish(self, call: Call, kind: EventType, data: dict[str, Any], key: str) -> None:
@@ -187,12 +216,17 @@ class LiveCall:
         self._epoch = uuid4().hex[:12]
         self._zero_s = time.monotonic() - max(0.0, (utc_now() - call.started_at).total_seconds())
         self._announced: list[TrackWork] = []
+        self._listeners: list[Callable[[str], None]] = []
+        self._acts = 0
+        self._recording: CallRecording | None = None
         self._ended = False
 
     def begin(self) -> None:
         """Tell that the call is live."""
         call, registry = self.call, self._registry
         registry.to_store.put("open call", lambda: registry.store.open(call, registry.gateway_id))
+        if registry.recorder is not None and call.recorded:
+            self._recording = registry.recorder.open(call)
         data = {
             "external_id": call.external_id,
             "door": call.door,
@@ -202,21 +236,37 @@ class LiveCall:
             "started_at": call.started_at,
         }
         registry.publish(call, "call.started", data, f"started:{self._epoch}")
+        if self._recording is not None:
+            registry.publish(call, "recording.started", {}, f"recording:{self._epoch}")
         self._announce_call()
+
+    @property
+    def recording_state(self) -> Literal["off", "on", "paused"]:
+        """Return whether the call is being recorded."""
+        return self._recording.state if self._recording is not None else "off"
+
+    def record(self, user_id: UUID | None, *, on: bool) -> bool:
+        """Go on recording, or pause; False when the call is not recorded at all."""
+        if self._recording is None or self.recording_state == "off":
+            return False
+        if on is (self.recording_state == "paused"):
+            (self._recording.resume if on else self._recording.pause)(self.clock_ms())
+            self.note_act(user_id, "recording.resume" if on else "recording.pause", {})
+        return True
 
     def clock_ms(self) -> int:
         """Return milliseconds since the call's first leg was answered."""
         return int((time.monotonic() - self._zero_s) * 1000)
 
-    def join(self, role: Role, name: str | None) -> Leg:
+    def join(self, role: Role, name: str | None, user_id: UUID | None = None) -> Leg:
         """Add a party to the call."""
         call, registry = self.call, self._registry
         leg = Leg(uuid4(), call.id, role, name)
-        registry.to_store.put("add leg", lambda: registry.store.add_leg(call, leg, registry.gateway_id))
+        registry.to_store.put("add leg", lambda: registry.store.add_leg(call, leg, registry.gateway_id, user_id))
         registry.publish(call, "leg.joined", {"leg_id": leg.id, "role": role, "name": name}, f"joined:{leg.id}")
         return leg
 
-    def open_track(self, leg: Leg, label: str) -> tuple[Track, TrackSink]:
+    def open_track(self, leg: Leg, label: str, *, recorded: bool = True) -> tuple[Track, TrackSink]:
         """Open one direction of a party's audio and look for somebody to recognise it."""
         call, registry = self.call, self._registry
         number = len(self._announced)
@@ -229,7 +279,10 @@ class LiveCall:
         data = {"track_id": track.id, "leg_id": leg.id, "role": leg.role, "label": label, "speaker": work.speaker}
         registry.publish(call, "track.opened", data, f"opened:{track.id}")
         registry.to_bus.put("announce track", lambda: registry.asr_work.announce(work))
-        return track, registry.tap.sink(track.id)
+        sink: TrackSink = registry.tap.sink(track.id)
+        if recorded and self._recording is not None:
+            sink = _Both(sink, self._recording.track(track, leg.role))
+        return track, sink
 
     def leave(self, leg: Leg, reason: str) -> None:
         """Take a party out of the call."""
@@ -237,20 +290,54 @@ class LiveCall:
         registry.to_store.put("close leg", lambda: registry.store.close_leg(leg.id, at, reason))
         registry.publish(self.call, "leg.left", {"leg_id": leg.id, "reason": reason}, f"left:{leg.id}")
 
+    def on_end(self, listener: Callable[[str], None]) -> None:
+        """Have `listener(reason)` called before the call ends."""
+        self._listeners.append(listener)
+
     def hang_up(self, reason: str) -> None:
         """End the call; a second time does nothing."""
         if self._ended:
             return
         self._ended = True
+        while self._listeners:
+            self._listeners.pop()(reason)
         call, registry, at, duration_ms = self.call, self._registry, utc_now(), self.clock_ms()
-        registry.forget(call.id)
+        registry.forget(call.id, reason)
         registry.to_store.put("end call", lambda: registry.store.end(call.id, reason, at, duration_ms))
         data = {"reason": reason, "duration_ms": duration_ms}
         registry.publish(call, "call.ended", data, f"ended:{self._epoch}")
+        if self._recording is not None:
+            self._recording.finish(duration_ms)
 
     def note(self, what: str, data: dict[str, object]) -> None:
         """Log that something happened beside the audio; what a caller keyed in is not written down."""
         log.info("call note", call_id=str(self.call.id), what=what)
+
+    def set_stage(self, stage: Stage, *, queue_id: UUID | None, queue: str, agent: tuple[UUID, str] | None) -> None:
+        """Tell where a bridged call stands."""
+        call, registry = self.call, self._registry
+        agent_id, name = agent or (None, None)
+        registry.to_store.put(
+            "stage", lambda: registry.store.set_stage(call.id, stage, queue_id=queue_id, agent_id=agent_id)
+        )
+        data = {"stage": stage, "queue": queue, "agent": name}
+        registry.publish(call, "call.stage", data, self._next_key("stage"))
+
+    def note_act(self, user_id: UUID | None, act: str, detail: dict[str, object]) -> None:
+        """Write down what somebody did in the call, or what was done to its caller."""
+        call, registry = self.call, self._registry
+        registry.to_store.put("act", lambda: registry.store.note_act(call, user_id, act, detail))
+
+    def supervised(self, leg: Leg, user_id: UUID, name: str, mode: str | None) -> None:
+        """Tell, and write down, that somebody listens in, and how."""
+        self.note_act(user_id, "call.supervise", {"mode": mode or "leave", "leg_id": str(leg.id)})
+        call, registry = self.call, self._registry
+        data = {"leg_id": leg.id, "user_id": user_id, "name": name, "mode": mode}
+        registry.publish(call, "supervision", data, self._next_key("supervision"))
+
+    def _next_key(self, what: str) -> str:
+        self._acts += 1
+        return f"{what}:{self._epoch}:{self._acts}"
 
     def announce(self) -> None:
         """Announce the call and its tracks again: whoever knows them takes no notice."""
@@ -262,3 +349,15 @@ class LiveCall:
         registry = self._registry
         work = CallWork(self.call, registry.gateway_id)
         registry.to_bus.put("announce call", lambda: registry.insight_work.announce(work))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Both:
+    """Two ways for one track's chunks."""
+
+    first: TrackSink
+    second: TrackSink
+
+    def put(self, chunk: AudioChunk) -> None:
+        self.first.put(chunk)
+        self.second.put(chunk)

@@ -191,7 +191,7 @@ async def whole(directory: Path, *, without: tuple[str, ...] = (), **settings: s
 async def _stop(running: Whole) -> None:
     for process in running.processes.values():
         if process.returncode is None:
-            process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGINT)  # calls that are left do not hold it up
     for process in running.processes.values():
         try:
             async with asyncio.timeout(15):

@@ -15,6 +15,7 @@ export default defineConfig({
     proxy: {
       '/api': `http://${server}`,
       '/readyz': `http://${server}`,
+      '/webrtc': `http://${server}`,
       '/ws': { target: `ws://${server}`, ws: true },
     },
   },

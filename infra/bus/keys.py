@@ -57,6 +57,11 @@ def gateway(gateway_id: str) -> str:
     return f"gateway:{{{gateway_id}}}"
 
 
+def phone(user_id: UUID) -> str:
+    """Return the key that holds whether a user takes calls."""
+    return f"phone:{{{user_id}}}"
+
+
 def worker(kind: Work, worker_id: str) -> str:
     """Return the key that a living worker keeps from expiring; its value says what it runs."""
     return f"worker:{{{kind}}}:{worker_id}"

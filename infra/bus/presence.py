@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, Final
+from uuid import UUID
 
 import msgspec
 from redis.asyncio import Redis
@@ -11,6 +12,7 @@ from infra.bus import keys
 
 PRESENCE_S: Final = 10
 RENEW_S: Final = 3.0
+PHONE_KEPT_S: Final = 12 * 3600
 
 
 class Presence:
@@ -43,6 +45,15 @@ class Presence:
         if silent := [name for name, raw in told.items() if raw is None]:
             await self._redis.srem(keys.workers(kind), *silent)
         return [msgspec.json.decode(raw) for raw in told.values() if raw is not None]
+
+    async def phone(self, user_id: UUID) -> str | None:
+        """Return whether a user takes calls, as it was said last."""
+        said = await self._redis.get(keys.phone(user_id))
+        return said.decode() if said is not None else None
+
+    async def set_phone(self, user_id: UUID, status: str) -> None:
+        """Say whether a user takes calls; remembered for a working day."""
+        await self._redis.set(keys.phone(user_id), status, ex=PHONE_KEPT_S)
 
     async def spend(self, nonce: str, life_s: int) -> bool:
         """Mark a one-time token as used; False when it was used before."""

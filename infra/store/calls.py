@@ -9,7 +9,7 @@ from uuid import UUID
 
 import asyncpg
 
-from infra.model import Call, Leg, Track
+from infra.model import Call, Leg, Stage, Track
 
 UPSERT_CALL: Final = """
 INSERT INTO calls (id, tenant_id, external_id, door, title, from_number, to_number, gateway_id, started_at,
@@ -23,7 +23,16 @@ UPDATE calls SET status = 'live', gateway_id = $2, end_reason = NULL, ended_at =
 WHERE id = $1 AND (status <> 'live' OR gateway_id <> $2)
 """
 UPSERT_LEG: Final = """
-INSERT INTO legs (id, tenant_id, call_id, role, name) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (id) DO NOTHING
+INSERT INTO legs (id, tenant_id, call_id, role, name, user_id)
+VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO NOTHING
+"""
+SET_STAGE: Final = """
+UPDATE calls SET stage = $2, queue_id = $3, agent_id = coalesce($4, agent_id), updated_at = now() WHERE id = $1
+"""
+AGENT_OF_CALL: Final = "SELECT agent_id FROM calls WHERE id = $1"
+NOTE_ACT: Final = """
+INSERT INTO audit_log (tenant_id, user_id, act, object_id, detail)
+VALUES ($1, (SELECT id FROM users WHERE id = $2), $3, $4, $5)
 """
 UPSERT_TRACK: Final = """
 INSERT INTO tracks (id, tenant_id, call_id, leg_id, role, label, speaker)
@@ -52,6 +61,7 @@ CALL_STATE: Final = "SELECT status, end_reason, settled_at FROM calls WHERE id =
 _SUMMARY_COLUMNS: Final = """
     c.id, c.external_id, c.door, c.title, c.status, c.end_reason, c.from_number, c.to_number,
     c.started_at, c.ended_at, c.duration_ms, c.settled_at,
+    CASE WHEN c.status = 'live' THEN c.stage END AS stage, queue.name AS queue, agent.name AS agent,
     summary.body ->> 'text' AS summary,
     intent.body AS intent,
     sentiment.body AS sentiment,
@@ -60,6 +70,8 @@ _SUMMARY_COLUMNS: Final = """
     (SELECT count(*) FROM insights i WHERE i.call_id = c.id AND i.kind = 'action_item'
         AND i.body ->> 'status' = 'open') AS open_action_items
 FROM calls c
+LEFT JOIN queues queue ON queue.id = c.queue_id
+LEFT JOIN users agent ON agent.id = c.agent_id
 LEFT JOIN insights summary ON summary.call_id = c.id AND summary.kind = 'summary' AND summary.key = 'summary'
 LEFT JOIN insights intent ON intent.call_id = c.id AND intent.kind = 'intent' AND intent.key = 'intent'
 LEFT JOIN insights sentiment
@@ -131,17 +143,17 @@ class CallStore:
         """Store a call if it is not there yet."""
         await self._pool.execute(UPSERT_CALL, *_call_row(call, gateway_id))
 
-    async def add_leg(self, call: Call, leg: Leg, gateway_id: str) -> None:
-        """Store a leg, and its call if that is not there yet."""
+    async def add_leg(self, call: Call, leg: Leg, gateway_id: str, user_id: UUID | None = None) -> None:
+        """Store a leg, and its call if that is not there yet; `user_id`: whose it is, if it is one of ours."""
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(UPSERT_CALL, *_call_row(call, gateway_id))
-            await connection.execute(UPSERT_LEG, leg.id, call.tenant_id, call.id, leg.role, leg.name)
+            await connection.execute(UPSERT_LEG, leg.id, call.tenant_id, call.id, leg.role, leg.name, user_id)
 
     async def add_track(self, call: Call, leg: Leg, track: Track, speaker: str, gateway_id: str) -> None:
         """Store a track, and its leg and call if they are not there yet."""
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(UPSERT_CALL, *_call_row(call, gateway_id))
-            await connection.execute(UPSERT_LEG, leg.id, call.tenant_id, call.id, leg.role, leg.name)
+            await connection.execute(UPSERT_LEG, leg.id, call.tenant_id, call.id, leg.role, leg.name, None)
             await connection.execute(
                 UPSERT_TRACK, track.id, call.tenant_id, call.id, leg.id, leg.role, track.label, speaker
             )
@@ -159,6 +171,19 @@ class CallStore:
     ) -> bool:
         """Store that a call ended; False when it had ended before, or has moved on from the gateway that is named."""
         return await self._pool.fetchval(END_CALL, call_id, reason, at, duration_ms, gateway_id) is not None
+
+    async def set_stage(self, call_id: UUID, stage: Stage, *, queue_id: UUID | None, agent_id: UUID | None) -> None:
+        """Store where a bridged call stands; `agent_id`: who talks to the caller, None: as before."""
+        await self._pool.execute(SET_STAGE, call_id, stage, queue_id, agent_id)
+
+    async def agent(self, call_id: UUID) -> UUID | None:
+        """Return who talks to the caller, or did last."""
+        found = await self._pool.fetchval(AGENT_OF_CALL, call_id)
+        return found if isinstance(found, UUID) else None
+
+    async def note_act(self, call: Call, user_id: UUID | None, act: str, detail: dict[str, Any]) -> None:
+        """Write down what somebody did in a call, or what was done to its caller."""
+        await self._pool.execute(NOTE_ACT, call.tenant_id, user_id, act, str(call.id), detail)
 
     async def settle(self, call_id: UUID) -> None:
         """Store that a call's insights are final."""

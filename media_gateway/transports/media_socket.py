@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections import deque
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -17,6 +18,8 @@ from media_gateway.protocols.errors import CloseCode, ProtocolError
 log = logger(__name__)
 
 _TICK_S: Final = 1.0
+_OUTGOING: Final = 250
+"""Messages that wait to be sent: 5 s of audio."""
 _CLEAN_CODES: Final = frozenset({int(CloseCode.NORMAL), 0, 1005})
 """Closed on purpose: as 'normal', or with no code at all (RFC 6455, section 7.1.5)."""
 
@@ -72,6 +75,8 @@ class MediaSocket(ABC):
         """Known once the stream has started."""
         self.stream: Stream | None = None
         self._ended = False
+        self._outgoing: deque[str | None] = deque(maxlen=_OUTGOING)
+        self._outgoing_wake = asyncio.Event()
 
     @abstractmethod
     async def on_text(self, data: bytes) -> None:
@@ -90,11 +95,12 @@ class MediaSocket(ABC):
         self.door.sockets.add(self)
         try:
             async with asyncio.TaskGroup() as tasks:
-                watch = tasks.create_task(self._watch())
+                beside = [tasks.create_task(self._watch()), tasks.create_task(self._write())]
                 try:
                     await self._read()
                 finally:
-                    watch.cancel()
+                    for task in beside:
+                        task.cancel()
         finally:
             self.door.sockets.discard(self)
             self.end("connection-lost", lost=True)
@@ -115,6 +121,31 @@ class MediaSocket(ABC):
         """Close the socket because this server stops; the call stays joinable."""
         self.end(reason, lost=True)
         await self.socket.close(code=CloseCode.GOING_AWAY, message=b"server shutdown")
+
+    def post(self, message: str) -> None:
+        """Send a text message, after those before it. Never blocks; a peer that does not read loses the oldest."""
+        self._outgoing.append(message)
+        self._outgoing_wake.set()
+
+    def hang_up(self, reason: str) -> None:
+        """End the stream in good order, and close the socket once everything is sent."""
+        self.end(reason)
+        self._outgoing.append(None)
+        self._outgoing_wake.set()
+
+    async def _write(self) -> None:
+        try:
+            while True:
+                await self._outgoing_wake.wait()
+                self._outgoing_wake.clear()
+                while self._outgoing:
+                    message = self._outgoing.popleft()
+                    if message is None:
+                        await self.socket.close()
+                        return
+                    await self.socket.send_str(message)
+        except ConnectionError:
+            pass  # the end of the socket will show in the reading
 
     async def _read(self) -> None:
         try:

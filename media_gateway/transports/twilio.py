@@ -7,6 +7,7 @@ none must name a one-time token in its `start` message (as a TwiML `<Parameter n
 from __future__ import annotations
 
 import asyncio
+import time
 from http import HTTPStatus
 from typing import Final
 from uuid import UUID
@@ -22,8 +23,22 @@ from media_gateway.audio import AudioFormat, AudioFormatError
 from media_gateway.open_calls import Line, OpenCalls, Stream
 from media_gateway.ports import CallRefused, CallRegistry, Meter, NoMeter
 from media_gateway.protocols.errors import CloseCode, ProtocolError
-from media_gateway.protocols.twilio import TRACKS, Dtmf, Mark, Media, Start, Stop, TwilioStream
+from media_gateway.protocols.twilio import (
+    TRACKS,
+    Dtmf,
+    Mark,
+    Media,
+    Start,
+    Stop,
+    TwilioStream,
+    clear_message,
+    mark_message,
+    media_message,
+)
+from media_gateway.switchboard.board import Switchboard
+from media_gateway.switchboard.conversation import Conversation
 from media_gateway.transports.media_socket import MediaDoor, MediaSocket, SocketLimits
+from media_gateway.voices import PacketVoice
 
 log = logger(__name__)
 
@@ -33,6 +48,8 @@ PATH: Final = "/twilio/media"
 _ROLES: Final[dict[str, Role]] = {"inbound": "customer", "outbound": "agent"}
 
 
+_LINE_FORMAT: Final = AudioFormat("mulaw", 8000)
+_LINE_SAMPLES_PER_MS: Final = 8
 _LIMITS: Final = SocketLimits(max_speed=64.0)
 
 
@@ -50,10 +67,12 @@ class TwilioMedia:
         grace_s: float = 15.0,
         limits: SocketLimits = _LIMITS,
         meter: Meter | None = None,
+        board: Switchboard | None = None,
     ) -> None:
         """`public_base_url`: what Twilio calls this server, for its signature is computed over that.
 
-        `grace_s`: how long a call whose socket was lost stays joinable.
+        `grace_s`: how long a call whose socket was lost stays joinable. `board`: finds callers somebody to talk to;
+        None: all are only listened to.
         """
         meter = meter or NoMeter()
         self.door = MediaDoor(DOOR, OpenCalls(registry, DOOR, grace_s=grace_s, meter=meter), limits, meter)
@@ -61,6 +80,7 @@ class TwilioMedia:
         self._auth_token = auth_token
         self._public_base_url = public_base_url.rstrip("/")
         self._tenant_id = tenant_id
+        self.board = board
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Serve one socket."""
@@ -124,6 +144,8 @@ class _TwilioSocket(MediaSocket):
         self._protocol = TwilioStream()
         self._lines: dict[str, Line] = {}
         self._time = asyncio.get_running_loop().time
+        self._conversation: Conversation | None = None
+        self._voice: PacketVoice | None = None
 
     async def on_text(self, data: bytes) -> None:
         event = self._protocol.feed(data)
@@ -135,8 +157,34 @@ class _TwilioSocket(MediaSocket):
             self.end("completed")
         elif isinstance(event, Dtmf) and self.call is not None:
             self.call.handle.note("dtmf", {"digit": event.digit})
+            if self._conversation is not None:
+                self._conversation.caller.key(event.digit)
         elif isinstance(event, Mark) and self.call is not None:
             self.call.handle.note("mark", {"name": event.name})
+            if self._conversation is not None:
+                self._conversation.caller.heard(event.name)
+
+    # what a conversation does with the line (media_gateway.ports.CallerLine); `hang_up` is the socket's own
+
+    def play(self, samples: bytes) -> None:
+        """Send 20 ms of mu-law."""
+        self.post(media_message(self._protocol.stream_sid, samples))
+
+    def clear(self) -> None:
+        """Throw away what the caller has not heard yet."""
+        self.post(clear_message(self._protocol.stream_sid))
+
+    def mark(self, name: str) -> None:
+        """Ask to be told when what was sent so far has been heard."""
+        self.post(mark_message(self._protocol.stream_sid, name))
+
+    def end(self, reason: str, *, lost: bool = False) -> None:
+        """The stream has ended; a caller who was lost may come back to those they talked to."""
+        if self._conversation is not None:
+            self._voice = None
+            if lost:
+                self._conversation.caller.lost(self)
+        super().end(reason, lost=lost)
 
     async def on_binary(self, data: bytes) -> None:
         raise ProtocolError(CloseCode.UNSUPPORTED, "binary", "text messages only")
@@ -157,6 +205,7 @@ class _TwilioSocket(MediaSocket):
             started_at=utc_now(),
             from_number=grant.from_number,
             to_number=grant.to_number,
+            recorded=grant.recorded,
             tenant_id=grant.tenant_id,
         )
         try:
@@ -167,6 +216,9 @@ class _TwilioSocket(MediaSocket):
         self.call = open_call
         for name in start.tracks:
             self._lines[name] = open_call.line(_ROLES[name], name)
+        board = self._twilio.board
+        if board is not None and grant.bridged and start.tracks == ("inbound",) and audio_format == _LINE_FORMAT:
+            self._conversation, self._voice = await board.receive(open_call.handle, self, returning=grant.returning)
 
     def _on_media(self, media: Media) -> None:
         stream = self.stream
@@ -174,6 +226,8 @@ class _TwilioSocket(MediaSocket):
         now_ms = self._time() * 1000
         stream.last_ms = now_ms
         stream.audio_bytes += len(media.payload)
+        if self._voice is not None:
+            self._voice.receive(media.timestamp * _LINE_SAMPLES_PER_MS, media.payload, time.monotonic())
         line = self._lines.get(media.track) or self._new_line(media.track)
         if line.is_fed_by(stream) or line.claim(stream, media.timestamp, _frame_ms(stream, media.payload), now_ms):
             line.put(media.timestamp, media.payload, now_ms)

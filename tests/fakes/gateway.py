@@ -7,9 +7,10 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 from uuid import UUID, uuid4
 
-from infra.model import AudioChunk, Call, Leg, Role, Track
+from infra.model import AudioChunk, Call, Leg, Role, Stage, Track
 from media_gateway.ports import CallRefused
 
 
@@ -37,16 +38,24 @@ class FakeCall:
         self.tracks: list[Track] = []
         self.began_s = time.monotonic()
         self.ended: str | None = None
+        self.recording_state: Literal["off", "on", "paused"] = "off"
+        self.stages: list[tuple[Stage, str | None]] = []
+        self.supervision: list[tuple[str, str | None]] = []
+        self.acts: list[str] = []
+        self.unrecorded: list[str] = []
+        self._listeners: list[Callable[[str], None]] = []
 
     def clock_ms(self) -> int:
         return int((time.monotonic() - self.began_s) * 1000)
 
-    def join(self, role: Role, name: str | None) -> Leg:
+    def join(self, role: Role, name: str | None, user_id: UUID | None = None) -> Leg:
         self.log.append(("join", role))
         return Leg(uuid4(), self.call.id, role, name)
 
-    def open_track(self, leg: Leg, label: str) -> tuple[Track, ListSink]:
+    def open_track(self, leg: Leg, label: str, *, recorded: bool = True) -> tuple[Track, ListSink]:
         self.log.append(("open", label))
+        if not recorded:
+            self.unrecorded.append(label)
         track = Track(uuid4(), leg.id, self.call.id, label)
         self.tracks.append(track)
         return track, self.sinks.setdefault(leg.role, ListSink())
@@ -54,9 +63,31 @@ class FakeCall:
     def leave(self, leg: Leg, reason: str) -> None:
         self.log.append(("leave", leg.role))
 
+    def on_end(self, listener: Callable[[str], None]) -> None:
+        self._listeners.append(listener)
+
     def hang_up(self, reason: str) -> None:
-        self.log.append(("hang-up", reason))
+        if self.ended is not None:
+            return
         self.ended = reason
+        while self._listeners:
+            self._listeners.pop()(reason)
+        self.log.append(("hang-up", reason))
+
+    def set_stage(self, stage: Stage, *, queue_id: UUID | None, queue: str, agent: tuple[UUID, str] | None) -> None:
+        self.stages.append((stage, agent[1] if agent else None))
+
+    def supervised(self, leg: Leg, user_id: UUID, name: str, mode: str | None) -> None:
+        self.supervision.append((name, mode))
+
+    def note_act(self, user_id: UUID | None, act: str, detail: dict[str, object]) -> None:
+        self.acts.append(act)
+
+    def record(self, user_id: UUID, *, on: bool) -> bool:
+        if self.recording_state == "off":
+            return False
+        self.recording_state = "on" if on else "paused"
+        return True
 
     def note(self, what: str, data: dict[str, object]) -> None:
         self.log.append((what, data))
@@ -68,11 +99,14 @@ class FakeRegistry:
     def __init__(self) -> None:
         self.calls: dict[UUID, FakeCall] = {}
         self.refuses: str | None = None
+        self.recording: Literal["off", "on"] = "off"
 
     async def answer(self, call: Call) -> FakeCall:
         if self.refuses:
             raise CallRefused(self.refuses)
-        return self.calls.setdefault(call.id, FakeCall(call))
+        answered = self.calls.setdefault(call.id, FakeCall(call))
+        answered.recording_state = self.recording
+        return answered
 
     @property
     def only(self) -> FakeCall:

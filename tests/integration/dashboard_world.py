@@ -20,6 +20,7 @@ from dashboard.health import Drain
 from dashboard.limits import Limits
 from infra.bus.presence import Presence
 from infra.bus.streams import EventStreams, open_redis
+from infra.control import CallControl
 from infra.embedded import Services
 from infra.model import (
     DEFAULT_TENANT,
@@ -35,10 +36,12 @@ from infra.model import (
     UserRole,
     segment_id,
 )
-from infra.settings import Settings
+from infra.settings import RecordingFormat, Settings
+from infra.shelf import Shelf, peaks_path
 from infra.store.calls import CallStore
 from infra.store.database import migrate, open_pool
 from infra.store.insights import InsightStore, insight_to_json
+from infra.store.recordings import Recorded, RecordingStore
 from infra.store.transcripts import TranscriptStore, segment_to_json
 from infra.store.users import User, UserStore
 
@@ -58,11 +61,13 @@ class World:
     drain: Drain
     app: web.Application
     http: aiohttp.ClientSession
+    shelf: Shelf
     streams: EventStreams = field(init=False)
     users: UserStore = field(init=False)
     calls: CallStore = field(init=False)
     transcripts: TranscriptStore = field(init=False)
     insights: InsightStore = field(init=False)
+    recordings: RecordingStore = field(init=False)
 
     def __post_init__(self) -> None:
         self.streams = EventStreams(self.redis)
@@ -70,6 +75,7 @@ class World:
         self.calls = CallStore(self.pool)
         self.transcripts = TranscriptStore(self.pool)
         self.insights = InsightStore(self.pool)
+        self.recordings = RecordingStore(self.pool)
 
     async def new_tenant(self) -> UUID:
         """Return a tenant that nobody else uses."""
@@ -160,6 +166,18 @@ class World:
         """Store a gap."""
         await self.transcripts.add_gap(call, track.id, Hole(start_ms, end_ms, "packet loss"))
 
+    async def record(self, call: Call, content: bytes = b"OggS" * 1000, codec: RecordingFormat = "opus") -> Path:
+        """Store a finished recording."""
+        name = self.shelf.name(call.id, call.started_at, codec)
+        path = self.shelf.path(name, call.id)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        peaks = {"duration_ms": 4000, "step_ms": 2000, "left": [0.5, 0.25], "right": [0.0, 1.0]}
+        peaks_path(path).write_bytes(msgspec.json.encode(peaks))
+        recorded = Recorded(call.tenant_id, call.id, name, codec)
+        await self.recordings.save(recorded, size_bytes=len(content), duration_ms=4000)
+        return path
+
     async def tell(self, call: Call, kind: EventType, data: dict[str, Any], key: str = "") -> str:
         """Publish an event; return its cursor in the call's stream."""
         return await self.streams.publish(call.tenant_id, Event(kind, call.id, plain(data), key=key))
@@ -194,7 +212,12 @@ def plain(data: dict[str, Any]) -> dict[str, Any]:
 
 @asynccontextmanager
 async def world_on(
-    services: Services, *, web_root: Path | None = None, limits: Limits | None = None, **settings: Any
+    services: Services,
+    *,
+    web_root: Path | None = None,
+    limits: Limits | None = None,
+    control: CallControl | None = None,
+    **settings: Any,
 ) -> AsyncIterator[World]:
     """Run a dashboard on these services."""
     chosen = Settings(_env_file=None, hearline_api_token=API_TOKEN, **settings)
@@ -202,7 +225,16 @@ async def world_on(
     redis = open_redis(services.redis_url)
     drain = Drain()
     app = web.Application()
-    deps = DashboardDeps(chosen, pool, redis, "1.2.3", drain, web_root=web_root or WEB_ROOT, limits=limits or Limits())
+    deps = DashboardDeps(
+        chosen,
+        pool,
+        redis,
+        "1.2.3",
+        drain,
+        web_root=web_root or WEB_ROOT,
+        limits=limits or Limits(),
+        control=control,
+    )
     add_dashboard(app, deps)
     runner = web.AppRunner(app, shutdown_timeout=1, lingering_time=0.5)
     try:
@@ -213,7 +245,8 @@ async def world_on(
         host, port = runner.addresses[0][:2]
         async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as group:
             watch = group.create_task(app[DASHBOARD].limits.watch(runner))
-            world = World(f"http://{host}:{port}", pool, redis, DEFAULT_TENANT, app[DASHBOARD], drain, app, http)
+            shelf = Shelf(chosen.hearline_data_dir)
+            world = World(f"http://{host}:{port}", pool, redis, DEFAULT_TENANT, app[DASHBOARD], drain, app, http, shelf)
             world.tenant = await world.new_tenant()
             yield world
             watch.cancel()

@@ -97,6 +97,10 @@ PROMISED_COLUMNS = {
     "recordings": "id call_id",
     "users": "id tenant_id name role",
     "audit_log": "id tenant_id user_id",
+    "queues": "id tenant_id name mode dial greeting on_timeout overflow_to agents",
+    "queue_numbers": "tenant_id number queue_id",
+    "callbacks": "id tenant_id call_id queue_id number kind status requested_at done_by done_at",
+    "twilio_recordings": "recording_sid tenant_id call_id call_sid status url duration_s",
 }
 
 

@@ -163,7 +163,7 @@ async def test_a_database_that_does_not_answer_is_not_waited_for(monkeypatch: py
 def test_the_table_covers_guarded_routes_only_and_shuts_nobody_out_by_accident() -> None:
     for (method, path), roles in ACCESS.items():
         assert path.startswith(GUARDED)
-        assert method in {"GET", "POST", "PATCH", "DELETE"}
+        assert method in {"GET", "POST", "PUT", "PATCH", "DELETE"}
         assert "admin" in roles
         assert roles <= EVERYBODY
 

@@ -41,7 +41,9 @@ EVENTS = st.builds(
     Event, st.sampled_from(get_args(EventType)), st.uuids(), st.dictionaries(TEXT, JSON, max_size=4), at=MOMENTS
 )
 MAYBE = st.none() | TEXT
-CALLS = st.builds(Call, st.uuids(), TEXT, TEXT, MOMENTS, MAYBE, MAYBE, MAYBE, st.none() | st.uuids(), st.uuids())
+CALLS = st.builds(
+    Call, st.uuids(), TEXT, TEXT, MOMENTS, MAYBE, MAYBE, MAYBE, st.none() | st.uuids(), st.uuids(), st.booleans()
+)
 LEGS = st.builds(Leg, st.uuids(), st.uuids(), st.sampled_from(get_args(Role)), MAYBE)
 TRACKS = st.builds(Track, st.uuids(), st.uuids(), st.uuids(), TEXT)
 

@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 
 from dashboard import export
 from dashboard.pdf import NoGlyphError, to_pdf
-from dashboard.views import CallSummary, GapView, InsightView, Intent, SegmentView, Sentiment, Snapshot
+from dashboard.views import (
+    CallSummary,
+    GapView,
+    InsightView,
+    Intent,
+    RecordingView,
+    SegmentView,
+    Sentiment,
+    Snapshot,
+)
 
 ONE = UUID(int=1)
 
@@ -31,6 +40,9 @@ def call(external_id: str = "CA1", title: str | None = None) -> CallSummary:
         ended_at=None,
         duration_ms=3_723_004,
         settled_at=None,
+        stage=None,
+        queue=None,
+        agent=None,
         summary="They\ntalk.",
         intent=Intent("billing", 0.9),
         sentiment=Sentiment("negative", -0.5, None),
@@ -70,6 +82,7 @@ def snapshot(*texts: str, external_id: str = "CA1") -> Snapshot:
         segments=[segment(text) for text in texts],
         gaps=[GapView(ONE, 500, 1200, "packet loss")],
         insights=[item],
+        recording=RecordingView("off"),
         cursor="0-0",
     )
 

@@ -64,6 +64,9 @@ def a_whole_call() -> list[Event]:
         ("insight", insight("i1", "summary", {"text": "first"})),
         ("gap", {"track_id": "t1", "start_ms": 950, "end_ms": 1000, "cause": "loss"}),
         ("lag", {"track_id": "t2", "lag_ms": 3000}),
+        ("recording.paused", {"recording_id": "r", "at_ms": 3000}),
+        ("recording.resumed", {"recording_id": "r", "at_ms": 4000}),
+        ("recording.paused", {"recording_id": "r", "at_ms": 18_000}),
         ("segment.partial", segment(1, "noise")),
         ("segment.partial", segment(1, " ")),
         ("segment.final", segment(0, "Hello.", "t2")),
@@ -77,7 +80,8 @@ def a_whole_call() -> list[Event]:
         ("call.ended", {"reason": "completed", "duration_ms": 21_000}),
         ("leg.left", {"leg_id": "lt2", "reason": "hung up"}),
         ("track.closed", {"track_id": "t2"}),
-        ("recording.failed", {}),
+        ("recording.failed", {"recording_id": "r", "reason": "disk-full"}),
+        ("recording.saved", {"recording_id": "r", "duration_ms": 21_000, "format": "opus", "bytes": 9}),
         ("call.settled", {}),
     ]
     return [event(kind, data, second) for second, (kind, data) in enumerate(story)]
@@ -124,12 +128,45 @@ def test_the_end_of_the_story() -> None:
     assert end.call["status"] == "ended"
     assert end.call["duration_ms"] == 21_000
     assert end.call["started_at"] == "2026-03-02T09:00:00Z"
-    assert end.call["ended_at"] == "2026-03-02T09:00:22Z"
+    assert end.call["ended_at"] == "2026-03-02T09:00:25Z"
     assert [line["text"] for line in end.lines()] == ["Good morning.", "Hello."]
     assert [leg["left_at"] is not None for leg in end.legs.values()] == [True, True]
     assert [track["closed"] for track in end.tracks.values()] == [True, True]
     assert end.lag_ms == {}
     assert list(end.gaps.values()) == [{"track_id": "t1", "start_ms": 950, "end_ms": 1000, "cause": "loss"}]
+
+
+def test_the_recording_of_the_story() -> None:
+    def recording(until: EventType) -> dict[str, Any]:
+        told = [event.type for event in STORY]
+        return replay(*STORY[: len(told) - told[::-1].index(until)]).recording
+
+    first = {"start_ms": 3000, "end_ms": 4000, "reason": "asked"}
+    assert replay(*STORY[:3]).recording["state"] == "off"
+    assert recording("recording.resumed")["state"] == "on"
+    paused = recording("recording.paused")
+    assert (paused["state"], paused["pauses"]) == (
+        "paused",
+        [first, {"start_ms": 18_000, "end_ms": None, "reason": "asked"}],
+    )
+    assert recording("call.ended")["state"] == "writing"
+    failed = recording("recording.failed")
+    assert (failed["state"], failed["reason"]) == ("failed", "disk-full")
+    assert recording("recording.saved") == {
+        "state": "saved",
+        "recording_id": "r",
+        "duration_ms": 21_000,
+        "format": "opus",
+        "pauses": [first, {"start_ms": 18_000, "end_ms": 21_000, "reason": "asked"}],
+        "reason": None,
+    }
+
+
+def test_a_pause_within_a_pause_is_that_pause_and_ends_with_it() -> None:
+    events = [event("recording.paused", {"at_ms": at_ms}) for at_ms in (10, 20)]
+    current = replay(*events, event("recording.resumed", {"at_ms": 30}), event("recording.resumed", {"at_ms": 40}))
+    assert current.recording["pauses"] == [{"start_ms": 10, "end_ms": 30, "reason": "asked"}]
+    assert current.recording["state"] == "on"
 
 
 def test_a_final_is_never_replaced_by_a_partial() -> None:
@@ -161,6 +198,9 @@ def test_a_call_that_is_taken_up_again_lives() -> None:
         event("call.settled", {}, 6),
         event("call.started", {"external_id": "x"}, 10),
     ]
+    told = event("recording.saved", {"recording_id": "r", "duration_ms": 5, "format": "opus", "bytes": 9}, 7)
+    assert replay(*events[:3], told).recording["state"] == "saved"
+    assert replay(*events[:3], told, events[3]).recording["state"] == "on"
     live = replay(*events)
     assert (live.call["status"], live.call["ended_at"], live.call["settled_at"]) == ("live", None, None)
     assert state.apply_all(live, events) == live

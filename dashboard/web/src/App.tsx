@@ -1,6 +1,8 @@
 import { useQuery } from '@tanstack/react-query';
-import { Route, Switch } from 'wouter';
+import { lazy, Suspense } from 'react';
+import { Route, Switch, useLocation } from 'wouter';
 import { api, ProblemError } from './api/client';
+import { ErrorBoundary } from './components/ErrorBoundary';
 import { PageLoader } from './components/PageLoader';
 import { Problem } from './components/Problem';
 import { Shell } from './components/shell/Shell';
@@ -9,9 +11,15 @@ import { CallPage } from './pages/CallPage';
 import { CallsPage } from './pages/CallsPage';
 import { LoginHelpPage } from './pages/LoginHelpPage';
 import { NotFoundPage } from './pages/NotFoundPage';
+import { PhoneProvider } from './phone/PhoneContext';
 import { againUnless } from './state/retry';
 
+// Not everybody comes here: they are fetched when somebody does.
+const CallbacksPage = lazy(() => import('./pages/CallbacksPage'));
+const QueuesPage = lazy(() => import('./pages/QueuesPage'));
+
 export function App() {
+  const [path] = useLocation();
   const me = useQuery({ queryKey: ['me'], queryFn: api.me, refetchInterval: againUnless() });
   const refused = me.error instanceof ProblemError && [401, 403].includes(me.error.status);
 
@@ -26,13 +34,26 @@ export function App() {
       <Switch>
         <Route path="/login-help" component={LoginHelpPage} />
         <Route>
-          <Shell me={me.data}>
-            <Switch>
-              <Route path="/" component={CallsPage} />
-              <Route path="/calls/:id">{({ id }) => <CallPage key={id} callId={id} />}</Route>
-              <Route component={NotFoundPage} />
-            </Switch>
-          </Shell>
+          <PhoneProvider>
+            <Shell me={me.data}>
+              {/* A page that fails leaves the shell, and with it a conversation on the phone. */}
+              <ErrorBoundary key={path}>
+                <Suspense fallback={<PageLoader />}>
+                  <Switch>
+                    <Route path="/" component={CallsPage} />
+                    <Route path="/calls/:id">{({ id }) => <CallPage key={id} callId={id} />}</Route>
+                    <Route path="/callbacks" component={CallbacksPage} />
+                    {me.data.role !== 'agent' && (
+                      <Route path="/queues">
+                        <QueuesPage me={me.data} />
+                      </Route>
+                    )}
+                    <Route component={NotFoundPage} />
+                  </Switch>
+                </Suspense>
+              </ErrorBoundary>
+            </Shell>
+          </PhoneProvider>
         </Route>
       </Switch>
     </MicProvider>

@@ -52,8 +52,11 @@ export function dueDate(value: string): string {
 
 /** `billing_dispute` -> `Billing dispute`. */
 export function words(label: string): string {
-  const spaced = label.replace(/[_-]+/g, ' ').trim();
-  return spaced.charAt(0).toUpperCase() + spaced.slice(1);
+  return capital(label.replace(/[_-]+/g, ' ').trim());
+}
+
+export function capital(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 export function percent(share: number): string {

@@ -19,7 +19,17 @@ describe('the board', () => {
       summary: 'A wrong bill.',
       last_line: { role: 'agent', text: 'Let me look.', is_final: true },
       open_action_items: 0,
+      stage: null,
+      queue: 'Service',
+      agent: 'Priya',
     });
+  });
+
+  it('follows where the call is', () => {
+    const at = EVENTS.findIndex((event) => event.type === 'call.stage');
+    const upTo = (count: number) => applyAllToBoard(EMPTY_BOARD, EVENTS.slice(0, count)).calls[CALL_ID];
+    expect(upTo(at)?.stage).toBeNull();
+    expect(upTo(at + 1)).toMatchObject({ stage: 'talking', queue: 'Service', agent: 'Priya' });
   });
 
   it('is the same when every event comes twice', () => {
@@ -63,6 +73,7 @@ describe('the board', () => {
     expect(liveMatches(call, '')).toBe(true);
     expect(liveMatches(call, '+4420')).toBe(true);
     expect(liveMatches(call, 'LET ME')).toBe(true);
+    expect(liveMatches(call, 'priya')).toBe(true);
     expect(liveMatches(call, 'refund')).toBe(false);
   });
 });

@@ -1,10 +1,17 @@
 import type {
   ActionItemStatus,
+  Agent,
+  Callback,
+  CallbackStatus,
   CallPage,
   CallStatus,
   ExportFormat,
   Insight,
   Me,
+  Page,
+  Peaks,
+  Queue,
+  QueueFields,
   Readiness,
   Snapshot,
   System,
@@ -14,12 +21,15 @@ import type {
 export class ProblemError extends Error {
   readonly status: number;
   readonly detail: string;
+  /** The part of the request that it is about; empty when it names none. */
+  readonly parameter: string;
 
-  constructor(status: number, title: string, detail: string) {
+  constructor(status: number, title: string, detail: string, parameter = '') {
     super(title);
     this.name = 'ProblemError';
     this.status = status;
     this.detail = detail;
+    this.parameter = parameter;
   }
 }
 
@@ -33,10 +43,11 @@ async function problemOf(response: Response): Promise<ProblemError> {
     response.status,
     said('title') || `The server answered ${response.status}`,
     said('detail'),
+    said('parameter'),
   );
 }
 
-async function request<T>(path: string, init: RequestInit = {}, accept: number[] = []): Promise<T> {
+export async function request<T>(path: string, init: RequestInit = {}, accept: number[] = []): Promise<T> {
   const response = await fetch(path, {
     credentials: 'same-origin',
     ...init,
@@ -53,7 +64,11 @@ export interface CallFilter {
   after?: string;
 }
 
-function queryOf(filter: CallFilter): string {
+function withBody(method: string, body: object): RequestInit {
+  return { method, headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) };
+}
+
+function queryOf(filter: object): string {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(filter)) {
     if (value !== undefined && value !== '') query.set(name, String(value));
@@ -82,6 +97,8 @@ async function listLiveCalls(signal?: AbortSignal): Promise<CallPage> {
 
 const callPath = (callId: string) => `/api/v1/calls/${encodeURIComponent(callId)}`;
 
+const queuePath = (queueId: string) => `/api/v1/queues/${encodeURIComponent(queueId)}`;
+
 export const api = {
   me: () => request<Me>('/api/v1/me'),
   logout: () => request<void>('/api/v1/logout', { method: 'POST' }),
@@ -90,11 +107,25 @@ export const api = {
   snapshot: (callId: string, signal?: AbortSignal) =>
     request<Snapshot>(callPath(callId), signal ? { signal } : {}),
   setActionItemStatus: (insightId: string, status: ActionItemStatus) =>
-    request<Insight>(`/api/v1/action-items/${encodeURIComponent(insightId)}`, {
-      method: 'PATCH',
-      headers: { 'Content-Type': 'application/json' },
-      body: JSON.stringify({ status }),
-    }),
+    request<Insight>(`/api/v1/action-items/${encodeURIComponent(insightId)}`, withBody('PATCH', { status })),
+  agents: () => request<Page<Agent>>('/api/v1/agents'),
+  queues: () => request<Page<Queue>>('/api/v1/queues'),
+  createQueue: (fields: QueueFields) => request<Queue>('/api/v1/queues', withBody('POST', fields)),
+  changeQueue: (queueId: string, fields: QueueFields) =>
+    request<Queue>(queuePath(queueId), withBody('PUT', fields)),
+  deleteQueue: (queueId: string) => request<void>(queuePath(queueId), { method: 'DELETE' }),
+  callbacks: (filter: { status?: CallbackStatus; after?: string }, signal?: AbortSignal) =>
+    request<Page<Callback>>(`/api/v1/callbacks?${queryOf(filter)}`, signal ? { signal } : {}),
+  setCallbackStatus: (callbackId: string, status: CallbackStatus) =>
+    request<Callback>(`/api/v1/callbacks/${encodeURIComponent(callbackId)}`, withBody('PATCH', { status })),
+  recordingUrl: (callId: string, download = false) =>
+    `${callPath(callId)}/recording${download ? '?download=1' : ''}`,
+  peaks: (callId: string, signal?: AbortSignal) =>
+    request<Peaks>(`${callPath(callId)}/recording/peaks`, signal ? { signal } : {}),
+  pauseRecording: (callId: string) =>
+    request<unknown>(`${callPath(callId)}/recording/pause`, { method: 'POST' }),
+  resumeRecording: (callId: string) =>
+    request<unknown>(`${callPath(callId)}/recording/resume`, { method: 'POST' }),
   exportUrl: (callId: string, format: ExportFormat) => `${callPath(callId)}/export?format=${format}`,
   /** Answers 503 with the same body when a dependency is away. */
   readiness: () => request<Readiness>('/readyz', {}, [503]),

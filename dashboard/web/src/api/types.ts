@@ -13,8 +13,30 @@ export interface Me {
   tenant_id: string;
 }
 
+/** How far a call is on its way to, or with, an agent. A stage that is not known here is shown by its own word. */
+export const STAGES = [
+  'queued',
+  'ringing',
+  'talking',
+  'held',
+  'consulting',
+  'voicemail',
+  'callback',
+  'returning',
+] as const;
+export type Stage = (typeof STAGES)[number];
+
+/** Where a call is: null where it does not apply, absent from a server that does not tell. */
+export interface CallPlace {
+  stage?: Stage | null;
+  /** The queue's name. */
+  queue?: string | null;
+  /** The name of the agent that it rings or talks with. */
+  agent?: string | null;
+}
+
 /** A call without its insights: what `call.started` and `call.ended` tell. */
-export interface CallFacts {
+export interface CallFacts extends CallPlace {
   id: string;
   external_id: string | null;
   door: string;
@@ -103,6 +125,27 @@ export interface Insight {
   updated_at?: string;
 }
 
+export type RecordingPhase = 'off' | 'on' | 'paused' | 'writing' | 'saved' | 'failed';
+
+/** A stretch in which nothing was recorded; open while `end_ms` is null. */
+export interface Pause {
+  start_ms: number;
+  end_ms: number | null;
+  /** `asked`: somebody paused it; else what went wrong. */
+  reason?: string;
+}
+
+/** A call's recording; its time is the call's clock. */
+export interface Recording {
+  state: RecordingPhase;
+  recording_id: string | null;
+  duration_ms: number | null;
+  format: string | null;
+  pauses: Pause[];
+  /** Why it failed, or why a part is missing. */
+  reason: string | null;
+}
+
 export interface Snapshot {
   call: CallSummary;
   legs: Leg[];
@@ -110,7 +153,85 @@ export interface Snapshot {
   segments: Segment[];
   gaps: Gap[];
   insights: Insight[];
+  recording?: Recording | null;
   cursor: string;
+}
+
+/** What a recording sounds like, at a glance: the loudest of each step of time, from 0 to 1. */
+export interface Peaks {
+  duration_ms: number;
+  step_ms: number;
+  /** The customer. */
+  left: number[];
+  /** Everybody else. */
+  right: number[];
+}
+
+/** Somebody who may come in. */
+export interface Agent {
+  id: string;
+  name: string;
+  role: Me['role'];
+  created_at: string;
+}
+
+export type QueueMode = 'connect' | 'listen';
+export type OnTimeout = 'voicemail' | 'callback' | 'hangup';
+
+/** How calls to some numbers are met; what an admin may set. */
+export interface QueueFields {
+  name: string;
+  /** The numbers called, in E.164. */
+  numbers: string[];
+  /** Null: as the server's own setting says. */
+  mode: QueueMode | null;
+  /** For `listen`, whom Twilio rings: up to ten targets, comma separated. Null: the agents themselves. */
+  dial: string | null;
+  /** Null: the shipped greeting; empty: none; else words that are spoken. */
+  greeting: string | null;
+  music: boolean;
+  /** Whether callers are told of the recording. */
+  consent: boolean;
+  recorded: boolean;
+  ring_s: number;
+  max_wait_s: number;
+  max_waiting: number;
+  on_timeout: OnTimeout;
+  overflow_to: string | null;
+  overflow_after_s: number;
+  /** Users' ids; empty: everybody. */
+  agents: string[];
+}
+
+export interface Queue extends QueueFields {
+  id: string;
+  /** Takes every number that no other queue names; it cannot be deleted. */
+  is_default: boolean;
+}
+
+export type CallbackKind = 'callback' | 'voicemail';
+export type CallbackStatus = 'open' | 'done' | 'dismissed';
+
+/** Somebody who waits to be called, or who left a message. */
+export interface Callback {
+  id: string;
+  call_id: string;
+  queue_id: string | null;
+  /** The queue's name. */
+  queue: string | null;
+  /** Null: withheld. */
+  number: string | null;
+  kind: CallbackKind;
+  status: CallbackStatus;
+  requested_at: string;
+  done_by: string | null;
+  done_by_name: string | null;
+  done_at: string | null;
+}
+
+export interface Page<T> {
+  items: T[];
+  next: string | null;
 }
 
 interface EventData {
@@ -127,8 +248,17 @@ interface EventData {
   alert: Record<string, unknown>;
   gap: Gap;
   lag: { track_id: string; lag_ms: number };
-  'recording.saved': Record<string, unknown>;
-  'recording.failed': Record<string, unknown>;
+  'call.stage': CallPlace;
+  'recording.saved': {
+    recording_id: string;
+    duration_ms: number;
+    format: string;
+    bytes: number;
+    reason?: string;
+  };
+  'recording.failed': { recording_id?: string; reason?: string };
+  'recording.paused': { at_ms: number };
+  'recording.resumed': { at_ms: number };
   heartbeat: { degraded?: string[] };
   resync: Record<string, unknown>;
 }

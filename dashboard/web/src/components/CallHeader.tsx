@@ -13,10 +13,12 @@ import { Duration } from './Duration';
 import { ExportMenu } from './ExportMenu';
 import { LiveBadge } from './LiveBadge';
 import { doorMark } from './marks';
+import { RecordingStatus } from './recording/RecordingStatus';
+import { StageChip } from './StageChip';
 
 export function CallHeader({ state, status }: { state: CallState; status: FeedStatus }) {
   const { call, legs } = state;
-  const parties = Object.values(legs).flatMap((leg) => leg.name ?? []);
+  const parties = [...new Set(Object.values(legs).flatMap((leg) => leg.name ?? []))];
   const facts = [
     doorMark(call.door).word,
     callNumbers(call),
@@ -35,9 +37,13 @@ export function CallHeader({ state, status }: { state: CallState; status: FeedSt
       </div>
       <div className={classes.now}>
         {call.status === 'live' ? <LiveBadge /> : <Chip icon={IconCircleCheck}>Ended</Chip>}
+        <StageChip
+          call={{ ...call, agent: parties.includes(call.agent ?? '') ? null : (call.agent ?? null) }}
+        />
         <span className={classes.duration}>
           <Duration call={call} />
         </span>
+        <RecordingStatus state={state} />
         <ConnectionState connection={status.connection} />
         <ExportMenu callId={call.id} />
       </div>

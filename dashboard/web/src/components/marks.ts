@@ -7,11 +7,14 @@ import {
   IconAlertTriangle,
   IconArrowDown,
   IconArrowUp,
+  IconBellRinging,
   IconDeviceLandlinePhone,
   IconEqual,
   IconFileMusic,
   IconHeadset,
+  IconHourglassHigh,
   IconInfoCircle,
+  IconMessages,
   IconMicrophone,
   IconMoodConfuzed,
   IconMoodNeutral,
@@ -19,14 +22,18 @@ import {
   IconMoodSmile,
   IconPhone,
   IconPhoneCall,
+  IconPhoneCalling,
+  IconPhoneIncoming,
+  IconPlayerPause,
   IconPlugConnected,
   IconRecordMail,
   IconUser,
   IconUserQuestion,
   IconUserShield,
+  IconUsers,
   IconWorld,
 } from '@tabler/icons-react';
-import type { Role, SentimentLabel, Severity } from '../api/types';
+import type { CallbackKind, Role, SentimentLabel, Severity, Stage } from '../api/types';
 import { words } from '../format';
 
 export interface Mark {
@@ -89,4 +96,25 @@ export const PRIORITY_MARKS: Record<'low' | 'medium' | 'high', Mark & { tone: To
   low: { icon: IconArrowDown, word: 'Low', tone: 'unknown' },
   medium: { icon: IconEqual, word: 'Medium', tone: 'unknown' },
   high: { icon: IconArrowUp, word: 'High', tone: 'bad' },
+};
+
+const STAGE_MARKS: Record<Stage, Mark & { tone: Tone }> = {
+  queued: { icon: IconHourglassHigh, word: 'Waiting', tone: 'warn' },
+  ringing: { icon: IconBellRinging, word: 'Ringing', tone: 'accent' },
+  talking: { icon: IconMessages, word: 'Talking', tone: 'good' },
+  held: { icon: IconPlayerPause, word: 'On hold', tone: 'warn' },
+  consulting: { icon: IconUsers, word: 'Consulting', tone: 'accent' },
+  voicemail: { icon: IconRecordMail, word: 'Voicemail', tone: 'unknown' },
+  callback: { icon: IconPhoneCalling, word: 'Call-back', tone: 'unknown' },
+  returning: { icon: IconPhoneIncoming, word: 'Coming back', tone: 'warn' },
+};
+
+/** A stage that a newer server tells is shown by its own word. */
+export function stageMark(stage: string): Mark & { tone: Tone } {
+  return STAGE_MARKS[stage as Stage] ?? { icon: IconPhone, word: words(stage), tone: 'unknown' };
+}
+
+export const CALLBACK_MARKS: Record<CallbackKind, Mark> = {
+  callback: { icon: IconPhoneCalling, word: 'Call-back' },
+  voicemail: { icon: IconRecordMail, word: 'Voicemail' },
 };

@@ -9,7 +9,8 @@ import {
   useState,
 } from 'react';
 import { useLocation } from 'wouter';
-import { type Capture, CaptureError, type CaptureProblem, startCapture } from './capture';
+import { type Capture, startCapture } from './capture';
+import { CaptureError, type CaptureProblem } from './microphone';
 import { Uplink } from './uplink';
 
 export type MicState =

@@ -12,6 +12,9 @@ import { EvidenceContext } from '../components/insights/evidence';
 import { Insights } from '../components/insights/Insights';
 import { useSentimentTrend } from '../components/insights/useSentimentTrend';
 import { Problem } from '../components/Problem';
+import { Supervise } from '../components/phone/Supervise';
+import { PlaybackContext, usePlayback } from '../components/recording/PlaybackContext';
+import { RecordingPart } from '../components/recording/RecordingPart';
 import { Transcript } from '../components/transcript/Transcript';
 import { callName } from '../names';
 import { useCall } from '../state/useCall';
@@ -23,6 +26,7 @@ type Tab = 'transcript' | 'insights';
 export function CallPage({ callId }: { callId: string }) {
   const { state, error, retry, status, putInsight } = useCall(callId, showAlert);
   const trend = useSentimentTrend(state);
+  const playback = usePlayback(state?.recording);
   const narrow = useMediaQuery(NARROW);
   const [tab, setTab] = useState<Tab>('transcript');
   const [pointed, setPointed] = useState<readonly string[]>([]);
@@ -53,7 +57,9 @@ export function CallPage({ callId }: { callId: string }) {
     <EvidenceContext value={evidence}>
       <div className={classes.root}>
         <CallHeader state={state} status={status} />
+        <Supervise call={state.call} />
         <FeedBanners status={status} lag={state.lag} />
+        <RecordingPart state={state} playback={playback} />
         {narrow && (
           <SegmentedControl
             className={classes.tabs}
@@ -69,7 +75,9 @@ export function CallPage({ callId }: { callId: string }) {
         )}
         <div className={classes.columns} data-tab={tab}>
           <div className={classes.transcript}>
-            <Transcript state={state} evidence={pointedSet} target={target} />
+            <PlaybackContext value={playback}>
+              <Transcript state={state} evidence={pointedSet} target={target} />
+            </PlaybackContext>
           </div>
           <div className={classes.insights}>
             <Insights state={state} trend={trend} onActionItemChanged={putInsight} />

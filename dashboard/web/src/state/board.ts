@@ -1,7 +1,7 @@
 /** The state of the calls page's live half: every live call, and those that ended while we looked. */
 
 import type { CallPage, CallSummary, Insight, LiveEvent, Role } from '../api/types';
-import { emptyCall, ended, started } from './call';
+import { emptyCall, ended, placed, started } from './call';
 import { readActionItem, readIntent, readSummary } from './insights';
 
 export interface LastLine {
@@ -42,6 +42,8 @@ export function applyToBoard(state: BoardState, event: LiveEvent): BoardState {
   switch (event.type) {
     case 'call.ended':
       return put(state, ended(call, event));
+    case 'call.stage':
+      return put(state, placed(call, event));
     case 'segment.partial':
     case 'segment.final': {
       const last_line = newerLine(call.last_line, {
@@ -123,6 +125,8 @@ export function liveMatches(call: BoardCall, q: string): boolean {
     call.summary,
     call.intent && readIntent(call.intent)?.label.replace(/_/g, ' '),
     call.last_line?.text,
+    call.queue,
+    call.agent,
   ];
   const wanted = q.toLowerCase();
   return shown.some((text) => text?.toLowerCase().includes(wanted)) || wanted === '';

@@ -7,10 +7,12 @@ import type {
   Insight,
   Leg,
   LiveEvent,
+  Recording,
   Segment,
   Snapshot,
   Track,
 } from '../api/types';
+import { recordingAfter, recordingTakenUp } from './recording';
 
 export interface CallState {
   call: CallFacts;
@@ -22,6 +24,8 @@ export interface CallState {
   insights: Readonly<Record<string, Insight>>;
   /** How far each track's recogniser is behind, and when it said so. */
   lag: Readonly<Record<string, { lag_ms: number; at: string }>>;
+  /** Null as long as nothing is known of it. */
+  recording: Recording | null;
 }
 
 export type ScreenSegment = Omit<Segment, 'is_final'> & { is_final: boolean };
@@ -39,6 +43,9 @@ export function emptyCall(callId: string): CallState {
       started_at: '',
       ended_at: null,
       duration_ms: null,
+      stage: null,
+      queue: null,
+      agent: null,
     },
     legs: {},
     tracks: {},
@@ -46,6 +53,7 @@ export function emptyCall(callId: string): CallState {
     gaps: [],
     insights: {},
     lag: {},
+    recording: null,
   };
 }
 
@@ -63,6 +71,9 @@ export function fromSnapshot(snapshot: Snapshot): CallState {
       started_at: call.started_at,
       ended_at: call.ended_at,
       duration_ms: call.duration_ms,
+      stage: call.stage ?? null,
+      queue: call.queue ?? null,
+      agent: call.agent ?? null,
     },
     legs: Object.fromEntries(snapshot.legs.map((leg) => [leg.id, leg])),
     tracks: Object.fromEntries(snapshot.tracks.map((track) => [track.id, track])),
@@ -72,6 +83,7 @@ export function fromSnapshot(snapshot: Snapshot): CallState {
     gaps: [...snapshot.gaps].sort(compareGaps),
     insights: Object.fromEntries(snapshot.insights.map((insight) => [insight.insight_id, insight])),
     lag: {},
+    recording: snapshot.recording ?? null,
   };
 }
 
@@ -82,10 +94,15 @@ export function applyAll(state: CallState, events: readonly LiveEvent[]): CallSt
 /** The state after one more event. Applying the same event again changes nothing. */
 export function applyEvent(state: CallState, event: LiveEvent): CallState {
   switch (event.type) {
-    case 'call.started':
-      return { ...state, call: started(state.call, event) };
+    case 'call.started': {
+      const call = started(state.call, event);
+      const again = call.status === 'live' && state.call.status === 'ended';
+      return { ...state, call, recording: again ? recordingTakenUp(state.recording) : state.recording };
+    }
     case 'call.ended':
-      return { ...state, call: ended(state.call, event) };
+      return { ...withRecording(state, event), call: ended(state.call, event) };
+    case 'call.stage':
+      return { ...state, call: placed(state.call, event) };
     case 'call.settled':
       return { ...state, lag: {}, segments: state.segments.filter((s) => s.is_final) };
     case 'leg.joined': {
@@ -129,9 +146,12 @@ export function applyEvent(state: CallState, event: LiveEvent): CallState {
       const { track_id, lag_ms } = event.data;
       return { ...state, lag: { ...state.lag, [track_id]: { lag_ms, at: event.at } } };
     }
-    case 'alert':
     case 'recording.saved':
     case 'recording.failed':
+    case 'recording.paused':
+    case 'recording.resumed':
+      return withRecording(state, event);
+    case 'alert':
     case 'heartbeat':
     case 'resync':
       return state;
@@ -167,7 +187,18 @@ export function ended<C extends CallFacts>(call: C, { data, at }: EventOf<'call.
     status: 'ended',
     ended_at: call.ended_at ?? at,
     duration_ms: data.duration_ms ?? call.duration_ms,
+    stage: null,
   };
+}
+
+/** Where the call is now. An agent and a queue that an event does not name are gone. */
+export function placed<C extends CallFacts>(call: C, { data }: EventOf<'call.stage'>): C {
+  return { ...call, stage: data.stage ?? null, queue: data.queue ?? null, agent: data.agent ?? null };
+}
+
+function withRecording(state: CallState, event: LiveEvent): CallState {
+  const recording = recordingAfter(state.recording, event);
+  return recording === state.recording ? state : { ...state, recording };
 }
 
 /** A partial without words takes its grey line away; words that are final stay. */

@@ -4,6 +4,7 @@ import {
   Badge,
   Button,
   createTheme,
+  Drawer,
   type MantineColorsTuple,
   Menu,
   Modal,
@@ -67,6 +68,14 @@ export const theme = createTheme({
     Badge: Badge.extend({ defaultProps: { variant: 'light', radius: 'sm' } }),
     Menu: Menu.extend({ defaultProps: { shadow: 'md', position: 'bottom-end', offset: 6 } }),
     Modal: Modal.extend({
+      defaultProps: { closeButtonProps: { 'aria-label': 'Close' } },
+      styles: {
+        header: { background: 'var(--hl-surface)' },
+        content: { background: 'var(--hl-surface)' },
+        title: { fontSize: '1rem', fontWeight: 600 },
+      },
+    }),
+    Drawer: Drawer.extend({
       defaultProps: { closeButtonProps: { 'aria-label': 'Close' } },
       styles: {
         header: { background: 'var(--hl-surface)' },

@@ -4,6 +4,7 @@ import { clock, dayAndTime, startedAt } from '../../format';
 import { callName, callNumbers } from '../../names';
 import { DoorIcon } from '../DoorIcon';
 import { doorMark } from '../marks';
+import { StageChip } from '../StageChip';
 import { CallChips } from './CallChips';
 import classes from './EndedCalls.module.css';
 
@@ -28,6 +29,7 @@ export function EndedCallRow({ call }: { call: CallSummary }) {
       </td>
       <td className={classes.chips}>
         <span>
+          <StageChip call={call} />
           <CallChips call={call} />
         </span>
       </td>

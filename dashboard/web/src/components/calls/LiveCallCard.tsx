@@ -6,7 +6,9 @@ import { DoorIcon } from '../DoorIcon';
 import { Duration } from '../Duration';
 import { LiveBadge } from '../LiveBadge';
 import { doorMark, ROLE_MARKS } from '../marks';
+import { Supervise } from '../phone/Supervise';
 import { RoleAvatar } from '../RoleAvatar';
+import { StageChip } from '../StageChip';
 import { CallChips } from './CallChips';
 import classes from './LiveCallCard.module.css';
 
@@ -35,8 +37,10 @@ export const LiveCallCard = memo(function LiveCallCard({ call }: { call: BoardCa
         {call.summary ?? 'The summary follows once there is something to sum up.'}
       </p>
       <div className={classes.chips}>
+        <StageChip call={call} />
         <CallChips call={call} />
       </div>
+      <Supervise call={call} onCard />
       <div className={classes.line}>
         {line ? (
           <>

@@ -5,6 +5,8 @@ import { Logo } from '../Logo';
 import { MicButton } from '../mic/MicButton';
 import { MicProblemDialog } from '../mic/MicProblemDialog';
 import { RecordingIndicator } from '../mic/RecordingIndicator';
+import { PhoneDock } from '../phone/PhoneDock';
+import { MainNav } from './MainNav';
 import classes from './Shell.module.css';
 import { SystemStatus } from './SystemStatus';
 import { ThemeToggle } from './ThemeToggle';
@@ -21,6 +23,7 @@ export function Shell({ me, children }: { me: Me; children: ReactNode }) {
           <Logo />
           <span className={classes.name}>Hearline</span>
         </Link>
+        <MainNav me={me} />
         <div className={classes.tools}>
           <MicButton />
           <RecordingIndicator />
@@ -32,6 +35,7 @@ export function Shell({ me, children }: { me: Me; children: ReactNode }) {
       <main id="main" className={classes.main} tabIndex={-1}>
         {children}
       </main>
+      <PhoneDock />
       <MicProblemDialog />
     </div>
   );

@@ -1,8 +1,8 @@
 import { memo } from 'react';
-import { clock } from '../../format';
 import type { ScreenSegment } from '../../state/call';
 import { ROLE_MARKS } from '../marks';
 import { RoleAvatar } from '../RoleAvatar';
+import { PlayTime } from './PlayTime';
 import classes from './Rows.module.css';
 import { SegmentText } from './SegmentText';
 
@@ -14,11 +14,13 @@ interface SegmentRowProps {
   query: string;
   currentHit: number | null;
   evidence: boolean;
+  /** Whether the Tab key comes to this line's time. */
+  tabStop: boolean;
 }
 
 export const SegmentRow = memo(function SegmentRow(props: SegmentRowProps) {
-  const { segment, head, party, query, currentHit, evidence } = props;
-  const { role, seq, is_final, start_ms } = segment;
+  const { segment, head, party, query, currentHit, evidence, tabStop } = props;
+  const { role, seq, is_final } = segment;
   const roleWord = ROLE_MARKS[role].word;
   return (
     <div
@@ -31,7 +33,7 @@ export const SegmentRow = memo(function SegmentRow(props: SegmentRowProps) {
       data-head={head}
       data-evidence={evidence}
     >
-      <span className={`${classes.time} numeric`}>{clock(start_ms)}</span>
+      <PlayTime segment={segment} party={party} tabStop={tabStop} className={`${classes.time} numeric`} />
       <div className={classes.avatar}>{head && <RoleAvatar role={role} />}</div>
       <div className={classes.words}>
         {head && (

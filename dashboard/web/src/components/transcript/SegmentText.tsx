@@ -1,9 +1,12 @@
 import { Tooltip } from '@mantine/core';
-import { useMemo } from 'react';
+import { type MouseEvent, useMemo } from 'react';
+import type { Word } from '../../api/types';
 import { percent } from '../../format';
 import type { ScreenSegment } from '../../state/call';
+import { useMoment, usePlaybackOfPage } from '../recording/PlaybackContext';
 import { annotate, type Span } from './annotate';
 import classes from './SegmentText.module.css';
+import { spokenWord } from './spoken';
 
 interface SegmentTextProps {
   segment: ScreenSegment;
@@ -12,17 +15,49 @@ interface SegmentTextProps {
   currentHit: number | null;
 }
 
-/** A line's words, only ever as text nodes. */
+const NO_WORDS: readonly Word[] = [];
+
+/** A line's words, only ever as text nodes. With a recording, a click on one plays from there. */
 export function SegmentText({ segment, query, currentHit }: SegmentTextProps) {
-  const { text, words } = segment;
-  const spans = useMemo(() => annotate(text, words ?? [], query), [text, words, query]);
+  const { text, words = NO_WORDS, start_ms } = segment;
+  const playback = usePlaybackOfPage();
+  const heard = playback !== null;
+  const spans = useMemo(() => annotate(text, words, query, heard), [text, words, query, heard]);
+  const spoken = useMoment(playback, ({ begun, timeMs }) => (begun ? spokenWord(words, timeMs) : -1));
   const isCurrent = ({ start }: Span) =>
     currentHit !== null && start >= currentHit && start < currentHit + query.trim().length;
 
-  return spans.map((span) => <Part key={span.start} span={span} current={isCurrent(span)} />);
+  const parts = spans.map((span) => (
+    <Part
+      key={span.start}
+      span={span}
+      current={isCurrent(span)}
+      spoken={span.word !== null && span.word === spoken}
+    />
+  ));
+  if (!playback) return parts;
+
+  const play = ({ target }: MouseEvent) => {
+    // Choosing words with the mouse is no wish to hear them.
+    if (!(target instanceof Element) || getSelection()?.isCollapsed === false) return;
+    const at = target.closest<HTMLElement>('[data-word]')?.dataset.word;
+    playback.playFrom(words[Number(at ?? Number.NaN)]?.start_ms ?? start_ms);
+  };
+  return (
+    // biome-ignore lint/a11y: the line's time is the button for the keyboard
+    <span className={classes.playable} onClick={play}>
+      {parts}
+    </span>
+  );
 }
 
-function Part({ span: { text, hit, unsure }, current }: { span: Span; current: boolean }) {
+interface PartProps {
+  span: Span;
+  current: boolean;
+  spoken: boolean;
+}
+
+function Part({ span: { text, hit, unsure, word }, current, spoken }: PartProps) {
   const shown = hit ? (
     <mark className={classes.hit} data-current={current}>
       {text}
@@ -30,10 +65,18 @@ function Part({ span: { text, hit, unsure }, current }: { span: Span; current: b
   ) : (
     text
   );
-  if (unsure === null) return shown;
+  const sounding =
+    word === null ? (
+      shown
+    ) : (
+      <span className={classes.word} data-testid="word" data-word={word} data-spoken={spoken || undefined}>
+        {shown}
+      </span>
+    );
+  if (unsure === null) return sounding;
   return (
     <Tooltip label={`Heard with ${percent(unsure)} confidence`}>
-      <span className={classes.unsure}>{shown}</span>
+      <span className={classes.unsure}>{sounding}</span>
     </Tooltip>
   );
 }

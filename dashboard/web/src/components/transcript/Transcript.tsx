@@ -1,5 +1,5 @@
 import { Button } from '@mantine/core';
-import { IconArrowDown, IconEar, IconMessageOff } from '@tabler/icons-react';
+import { IconArrowDown, IconEar, IconMessageOff, IconVolume } from '@tabler/icons-react';
 import { useVirtualizer } from '@tanstack/react-virtual';
 import { useEffect, useEffectEvent, useMemo, useRef, useState } from 'react';
 import { partyName, trackName } from '../../names';
@@ -12,6 +12,8 @@ import { SegmentRow } from './SegmentRow';
 import { findHits } from './search';
 import classes from './Transcript.module.css';
 import { TranscriptSearch } from './TranscriptSearch';
+import { useFollowing } from './useFollowing';
+import { useTimeKeys } from './useTimeKeys';
 
 const AT_END_WITHIN_PX = 60;
 const ROW_ESTIMATE_PX = 52;
@@ -49,6 +51,10 @@ export function Transcript({ state, evidence, target }: TranscriptProps) {
     scrollEndThreshold: AT_END_WITHIN_PX,
   });
 
+  const items = virtualizer.getVirtualItems();
+  const following = useFollowing(rows, virtualizer, viewport);
+  const times = useTimeKeys(rows, virtualizer, viewport);
+
   const toEnd = () => virtualizer.scrollToEnd();
 
   // A banner that comes or goes changes the height: what was at the end stays there.
@@ -73,20 +79,24 @@ export function Transcript({ state, evidence, target }: TranscriptProps) {
   // biome-ignore lint/correctness/useExhaustiveDependencies: only a new target scrolls, not a new line
   useEffect(() => {
     const index = rows.findIndex((row) => row.key === target?.segmentId);
-    if (target && index >= 0) virtualizer.scrollToIndex(index, { align: 'center' });
+    if (target && index >= 0) goTo(index);
   }, [target]);
 
+  const goTo = (index: number) => {
+    following.leave();
+    virtualizer.scrollToIndex(index, { align: 'center' });
+  };
   const show = (index: number) => {
     const hit = hits[index];
     if (!hit) return;
     setChosen(index);
-    virtualizer.scrollToIndex(hit.row, { align: 'center' });
+    goTo(hit.row);
   };
   const search = (wanted: string) => {
     setQuery(wanted);
     setChosen(0);
     const first = findHits(rows, wanted)[0];
-    if (first) virtualizer.scrollToIndex(first.row, { align: 'center' });
+    if (first) goTo(first.row);
   };
 
   return (
@@ -112,6 +122,12 @@ export function Transcript({ state, evidence, target }: TranscriptProps) {
         aria-label="Transcript"
         // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling region must be reachable by keyboard
         tabIndex={0}
+        {...following.handlers}
+        onKeyDown={(event) => {
+          following.onKeyDown(event);
+          times.onKeyDown(event);
+        }}
+        onFocus={times.onFocus}
         onScroll={({ currentTarget: { scrollHeight, scrollTop, clientHeight } }) =>
           setAway(scrollHeight - scrollTop - clientHeight > AT_END_WITHIN_PX)
         }
@@ -128,7 +144,7 @@ export function Transcript({ state, evidence, target }: TranscriptProps) {
           />
         )}
         <div className={classes.rows} style={{ height: virtualizer.getTotalSize() }}>
-          {virtualizer.getVirtualItems().map(({ index, key, start }) => {
+          {items.map(({ index, key, start }) => {
             const row = rows[index];
             if (!row) return null;
             return (
@@ -149,6 +165,7 @@ export function Transcript({ state, evidence, target }: TranscriptProps) {
                     query={query}
                     currentHit={currentHit?.segmentId === row.key ? currentHit.start : null}
                     evidence={evidence.has(row.key)}
+                    tabStop={row.key === times.stop}
                   />
                 )}
               </div>
@@ -165,6 +182,18 @@ export function Transcript({ state, evidence, target }: TranscriptProps) {
           onClick={toEnd}
         >
           Jump to live
+        </Button>
+      )}
+      {following.isAway && (
+        <Button
+          className={classes.jump}
+          radius="xl"
+          size="xs"
+          leftSection={<IconVolume size={14} />}
+          data-testid="follow-playback"
+          onClick={following.comeBack}
+        >
+          Back to what is playing
         </Button>
       )}
       {live && <Announcer segments={segments} legs={state.legs} />}

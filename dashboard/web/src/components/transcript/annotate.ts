@@ -8,6 +8,8 @@ export interface Span {
   unsure: number | null;
   /** Part of a search hit. */
   hit: boolean;
+  /** Which of the recogniser's words it belongs to; null between words, and where words were not asked for. */
+  word: number | null;
 }
 
 export const UNSURE_BELOW = 0.5;
@@ -17,22 +19,29 @@ interface Range {
   end: number;
 }
 
-/** Cuts a line into spans by its doubtful words and its search hits. Joined again, they are the text. */
-export function annotate(text: string, words: readonly Word[], query: string): Span[] {
-  const unsure = unsureRanges(text, words);
+/**
+ * Cuts a line into spans by its doubtful words and its search hits, and by all its words with `everyWord`.
+ * Joined again, they are the text.
+ */
+export function annotate(text: string, words: readonly Word[], query: string, everyWord = false): Span[] {
+  const wanted = everyWord || words.some(isUnsure) ? placeWords(text, words) : [];
+  const placed = everyWord ? wanted : wanted.filter(({ word }) => isUnsure(words[word]));
   const hits = hitRanges(text, query);
   const borders = new Set([0, text.length]);
-  for (const { start, end } of [...unsure, ...hits]) borders.add(start).add(end);
+  for (const { start, end } of [...placed, ...hits]) borders.add(start).add(end);
   const cuts = [...borders].sort((a, b) => a - b);
 
   return cuts.slice(0, -1).map((start, i) => {
     const end = cuts[i + 1] as number;
     const covers = (range: Range) => range.start <= start && end <= range.end;
+    const at = placed.find(covers)?.word ?? null;
+    const word = at === null ? undefined : words[at];
     return {
       start,
       text: text.slice(start, end),
-      unsure: unsure.find(covers)?.p ?? null,
+      unsure: isUnsure(word) ? word.p : null,
       hit: hits.some(covers),
+      word: everyWord ? at : null,
     };
   });
 }
@@ -53,24 +62,27 @@ export function hitRanges(text: string, query: string): Range[] {
 const LOOK_AHEAD = 3;
 
 /** Finds the recogniser's words in the shown text, which may have been cleaned up; words not found are passed over. */
-function unsureRanges(text: string, words: readonly Word[]): (Range & { p: number })[] {
-  if (!words.some((word) => word.p < UNSURE_BELOW)) return [];
+function placeWords(text: string, words: readonly Word[]): (Range & { word: number })[] {
   const tokens = [...text.matchAll(/\S+/g)].map((match) => ({
     start: match.index,
     end: match.index + match[0].length,
     bare: bare(match[0]),
   }));
-  const ranges: (Range & { p: number })[] = [];
+  const ranges: (Range & { word: number })[] = [];
   let next = 0;
-  for (const word of words) {
-    const wanted = bare(word.w);
+  for (const [word, { w }] of words.entries()) {
+    const wanted = bare(w);
     const found = tokens.slice(next, next + LOOK_AHEAD).findIndex((token) => token.bare === wanted);
     const token = tokens[next + found];
     if (found < 0 || !token || wanted === '') continue;
-    if (word.p < UNSURE_BELOW) ranges.push({ start: token.start, end: token.end, p: word.p });
+    ranges.push({ start: token.start, end: token.end, word });
     next += found + 1;
   }
   return ranges;
+}
+
+function isUnsure(word: Word | undefined): word is Word {
+  return word !== undefined && word.p < UNSURE_BELOW;
 }
 
 function bare(word: string): string {
