@@ -207,6 +207,11 @@ def _lag(state: CallState, event: Event) -> CallState:
     return replace(state, lag_ms={**state.lag_ms, event.data["track_id"]: event.data["lag_ms"]})
 
 
+def _recording_started(state: CallState, event: Event) -> CallState:
+    del event
+    return replace(state, recording={**state.recording, "state": "on"}) if state.recording["state"] == "off" else state
+
+
 def _recording_saved(state: CallState, event: Event) -> CallState:
     length_ms = event.data["duration_ms"]
     closed = [pause if pause["end_ms"] is not None else {**pause, "end_ms": length_ms} for pause in _pauses(state)]
@@ -265,6 +270,7 @@ _CHANGES: Final[Mapping[str, Callable[[CallState, Event], CallState]]] = {
     "insight": _insight,
     "gap": _gap,
     "lag": _lag,
+    "recording.started": _recording_started,
     "recording.saved": _recording_saved,
     "recording.failed": _recording_failed,
     "recording.paused": _recording_paused,

@@ -64,6 +64,9 @@ class Settings(BaseSettings):
         None, description="TwiML app (AP...) that Voice SDK clients may call out through"
     )
 
+    webrtc_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="addresses that browsers' audio comes to, comma separated (all of this machine when unset)"
+    )
     ice_servers: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="stun: and turn: addresses for browsers' audio, comma separated"
     )
@@ -117,6 +120,14 @@ class Settings(BaseSettings):
         for network in networks:
             ipaddress.ip_network(network)
         return networks
+
+    @field_validator("webrtc_hosts", mode="before")
+    @classmethod
+    def _hosts(cls, value: Any) -> Any:
+        hosts = tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+        for host in hosts:
+            ipaddress.ip_address(host)
+        return hosts
 
     @field_validator("ice_servers", mode="before")
     @classmethod

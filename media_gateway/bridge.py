@@ -14,7 +14,7 @@ import numpy as np
 
 from media_gateway.audio import FRAME_SAMPLES, Samples
 from media_gateway.media_clock import Errand, Post
-from media_gateway.playout import Frame
+from media_gateway.playout.buffer import Frame
 
 SILENCE: Final[Samples] = np.zeros(FRAME_SAMPLES, np.int16)
 SILENCE.setflags(write=False)

@@ -39,8 +39,10 @@ def _credential(settings: Settings, now_s: float) -> tuple[str, str] | tuple[Non
 
 
 def media_network(settings: Settings) -> Network:
-    """Return where media sockets are opened: on this machine alone if the server is, on the ports of RTP_PORTS."""
+    """Return where media sockets are opened: on RTP_PORTS of WEBRTC_HOSTS, or of all the machine's addresses.
+
+    Also on loopback where the server is: Firefox pairs no loopback address, Chromium no other without a network.
+    """
     first, last = map(int, settings.rtp_ports.split("-"))
-    ports = range(first, last + 1)
     local = settings.hearline_host in {"127.0.0.1", "::1", "localhost"}
-    return Network(addresses=("127.0.0.1",), ports=ports) if local else Network(ports=ports)
+    return Network(on_loopback=local, addresses=settings.webrtc_hosts, ports=range(first, last + 1))

@@ -14,7 +14,7 @@ from typing import Final
 from media_gateway.audio import MulawDecoder, MulawEncoder, OpusDecoder, OpusEncoder, Samples
 from media_gateway.bridge import SILENCE
 from media_gateway.media_clock import Post
-from media_gateway.playout import Frame, Playout
+from media_gateway.playout.buffer import Frame, Playout
 
 _INBOX: Final = 256
 """Packets that may wait for the next beat; beyond it the oldest go."""

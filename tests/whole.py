@@ -172,6 +172,7 @@ async def whole(directory: Path, *, without: tuple[str, ...] = (), **settings: s
             hearline_api_token=TOKEN,
             hearline_log_level="warning",
             twilio_auth_token=TWILIO_TOKEN,
+            webrtc_hosts="127.0.0.1",
             database_url=postgres.url,
             redis_url=redis.url,
             **settings,

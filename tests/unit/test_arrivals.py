@@ -7,7 +7,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from media_gateway.arrivals import WINDOW, Arrivals, Beats, spare_audio
+from media_gateway.playout.arrivals import WINDOW, Arrivals, Beats, spare_audio
 
 MS = 16
 

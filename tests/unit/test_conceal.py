@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from media_gateway.audio import Samples
-from media_gateway.conceal import FADED, HELD, Concealer
-from media_gateway.line import PAST
+from media_gateway.playout.conceal import FADED, HELD, Concealer
+from media_gateway.playout.line import PAST
 from tests.speech import loud_frames, sharpness, snr_db, spectral_distance_db, speech
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from media_gateway.audio import Samples
-from media_gateway.line import LONGEST_PERIOD, PAST, SHORTEST_PERIOD, Line, likeness
+from media_gateway.playout.line import LONGEST_PERIOD, PAST, SHORTEST_PERIOD, Line, likeness
 from tests.speech import loud_frames, sharpness, speech
 
 

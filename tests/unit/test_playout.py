@@ -22,7 +22,7 @@ from media_gateway.audio import (
     PayloadError,
     Samples,
 )
-from media_gateway.playout import MAX_PACKETS, MAX_PAYLOAD_BYTES, Frame, Playout
+from media_gateway.playout.buffer import MAX_PACKETS, MAX_PAYLOAD_BYTES, Frame, Playout
 from tests.speech import clicks, loud_frames, snr_db, speech
 
 Line = Callable[[int, float], float | None]

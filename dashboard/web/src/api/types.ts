@@ -249,6 +249,7 @@ interface EventData {
   gap: Gap;
   lag: { track_id: string; lag_ms: number };
   'call.stage': CallPlace;
+  'recording.started': Record<string, never>;
   'recording.saved': {
     recording_id: string;
     duration_ms: number;

@@ -146,6 +146,7 @@ export function applyEvent(state: CallState, event: LiveEvent): CallState {
       const { track_id, lag_ms } = event.data;
       return { ...state, lag: { ...state.lag, [track_id]: { lag_ms, at: event.at } } };
     }
+    case 'recording.started':
     case 'recording.saved':
     case 'recording.failed':
     case 'recording.paused':

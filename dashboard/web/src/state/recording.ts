@@ -14,6 +14,8 @@ export const NOT_RECORDED: Recording = {
 /** The recording after one more event; null as long as nobody has said anything of one. */
 export function recordingAfter(known: Recording | null, event: LiveEvent): Recording | null {
   switch (event.type) {
+    case 'recording.started':
+      return known && known.state !== 'off' ? known : { ...NOT_RECORDED, state: 'on' };
     case 'recording.saved': {
       const { recording_id, duration_ms, format, reason = null } = event.data;
       const { pauses } = known ?? NOT_RECORDED;

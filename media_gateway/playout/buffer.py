@@ -14,10 +14,10 @@ from typing import Final, Literal, NamedTuple
 import numpy as np
 
 from infra.model import SAMPLE_RATE_HZ, SAMPLES_PER_MS
-from media_gateway.arrivals import Arrivals, Beats, spare_audio
 from media_gateway.audio import FRAME_SAMPLES, PayloadError, Samples
-from media_gateway.conceal import Concealer
-from media_gateway.line import Line
+from media_gateway.playout.arrivals import Arrivals, Beats, spare_audio
+from media_gateway.playout.conceal import Concealer
+from media_gateway.playout.line import Line
 
 MAX_PAYLOAD_BYTES: Final = 4_096
 """Of a packet; a longer one is taken for lost."""

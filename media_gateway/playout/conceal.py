@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from infra.model import SAMPLES_PER_MS
 from media_gateway.audio import Samples
-from media_gateway.line import LONGEST_PERIOD, PAST, SHORTEST_PERIOD, crossfade, likeness, ramp
+from media_gateway.playout.line import LONGEST_PERIOD, PAST, SHORTEST_PERIOD, crossfade, likeness, ramp
 
 HELD: Final = 10 * SAMPLES_PER_MS
 """How long the voice goes on as loud as it was."""
