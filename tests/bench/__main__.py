@@ -17,6 +17,7 @@ BENCHES: Final = {
     "memory": "tests.bench.memory",
     "insights": "tests.bench.insights",
     "gateway": "tests.bench.gateway",
+    "bridge": "tests.bench.bridge",
     "webrtc": "tests.bench.webrtc",
 }
 
