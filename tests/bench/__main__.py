@@ -18,6 +18,7 @@ BENCHES: Final = {
     "insights": "tests.bench.insights",
     "gateway": "tests.bench.gateway",
     "bridge": "tests.bench.bridge",
+    "recording": "tests.bench.recording",
     "webrtc": "tests.bench.webrtc",
 }
 
