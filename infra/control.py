@@ -29,6 +29,9 @@ class NotRecorded(ControlError):
 class NotAllowed(ControlError):
     """This user may not do this to this call."""
 
+    def __init__(self) -> None:
+        super().__init__("only those who are in the call, and supervisors, may do that")
+
 
 class CallControl(Protocol):
     """Acts on live calls, and writes down who wanted it. Doing again what is done already changes nothing."""

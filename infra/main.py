@@ -92,7 +92,7 @@ async def _serve(settings: Settings, parent: int | None) -> None:
     async with _database(settings) as pool, _redis(settings) as redis:
         app = web.Application(client_max_size=BODY_LIMIT_BYTES)
         gateway = add_gateway(app, settings=settings, pool=pool, redis=redis, base_url=base_url)
-        control = RecordingControl(gateway.registry.live)
+        control = RecordingControl(gateway.registry.live, gateway.takes_part)
         screens = DashboardDeps(settings, pool, redis, version("hearline"), metrics_dir=metrics_dir(), control=control)
         add_dashboard(app, screens)
 

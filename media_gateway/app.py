@@ -42,14 +42,20 @@ FLUSH_WITHIN_S: Final = 5.0
 class Gateway:
     """Everything that answers calls; `drain` before the server stops."""
 
-    def __init__(self, registry: Registry, tokens: StreamTokens, doors: Doors) -> None:
+    def __init__(self, registry: Registry, board: Switchboard, tokens: StreamTokens, doors: Doors) -> None:
         self.registry = registry
+        self._board = board
         self.tokens = tokens
         self._doors = doors
 
     def caller_gone(self, call_id: UUID) -> None:
         """Twilio says that the call is over, whatever its stream did."""
         self._doors[0].door.calls.over(call_id, "completed")
+
+    def takes_part(self, call_id: UUID, user_id: UUID) -> bool | None:
+        """Return whether a user is a party of a call that is bridged here; None for other calls."""
+        conversation = self._board.conversations.get(call_id)
+        return None if conversation is None else any(party.phone.id == user_id for party in conversation.parties)
 
     def refuse_calls(self) -> None:
         """Take no more calls; those on the line go on."""
@@ -134,7 +140,7 @@ def add_gateway(
         await clock.stop()
 
     app.cleanup_ctx.append(background)
-    return Gateway(registry, tokens, (media, microphone, browser, phones))
+    return Gateway(registry, board, tokens, (media, microphone, browser, phones))
 
 
 class SpentTokens:

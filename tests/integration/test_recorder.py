@@ -19,7 +19,7 @@ import asyncpg
 import numpy as np
 import pytest
 
-from infra.control import CallNotLive, NotRecorded
+from infra.control import CallNotLive, NotAllowed, NotRecorded
 from infra.model import DEFAULT_TENANT, AudioChunk, Call, Role, Track
 from infra.settings import child_environment
 from infra.shelf import Shelf, peaks_path
@@ -221,14 +221,17 @@ async def test_people_pause_the_calls_of_their_tenant() -> None:
             return self.is_recorded
 
     live = Live()
-    control = RecordingControl({live.call.id: live}.get)
-    user, automat = User(uuid4(), DEFAULT_TENANT, "Kim", "agent"), User(UUID(int=0), DEFAULT_TENANT, "token", "admin")
+    parties = {(live.call.id, kim := uuid4()): True}
+    control = RecordingControl({live.call.id: live}.get, lambda *who: parties.get(who, False))
+    user, automat = User(kim, DEFAULT_TENANT, "Kim", "agent"), User(UUID(int=0), DEFAULT_TENANT, "token", "admin")
     await control.pause_recording(DEFAULT_TENANT, live.call.id, user)
     await control.resume_recording(DEFAULT_TENANT, live.call.id, automat)
     assert live.acts == [(user.id, False), (None, True)]
     for tenant_id, call_id in ((uuid4(), live.call.id), (DEFAULT_TENANT, uuid4())):
         with pytest.raises(CallNotLive):
             await control.pause_recording(tenant_id, call_id, user)
+    with pytest.raises(NotAllowed):
+        await control.pause_recording(DEFAULT_TENANT, live.call.id, User(uuid4(), DEFAULT_TENANT, "Lee", "agent"))
     live.is_recorded = False
     with pytest.raises(NotRecorded):
         await control.resume_recording(DEFAULT_TENANT, live.call.id, user)
