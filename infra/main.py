@@ -107,7 +107,7 @@ async def _serve(settings: Settings, parent: int | None) -> None:
             calls=CallStore(pool),
             base_url=base_url,
             pool=pool,
-            is_draining=lambda: screens.drain.draining,
+            is_put_off=lambda call_id: screens.drain.draining and gateway.registry.live(call_id) is None,
             has_ended=gateway.registry.has_ended,
             on_status=on_status,
         )

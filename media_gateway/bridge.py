@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, Protocol
 
 import numpy as np
@@ -44,12 +45,15 @@ class Player(Protocol):
         """Return the frames that are still to be heard when it is cut off: a fade."""
 
 
+Keep = Callable[[Samples | None, float], None]
+
+
 class Seat:
     """One party at the bridge. `keep` is called on the loop with each of its frames, or with None for one that was
-    said to nobody; None: its words are kept elsewhere.
+    said to nobody, and the time of the beat (time.monotonic()); None: its words are kept elsewhere.
     """
 
-    def __init__(self, voice: Voice, keep: Callable[[Samples | None], None] | None = None) -> None:
+    def __init__(self, voice: Voice, keep: Keep | None = None) -> None:
         self.voice = voice
         self.keep = keep
 
@@ -96,7 +100,7 @@ class Bridge:
         self._played: Mapping[Seat, Play] = {}
         self._fading: dict[Seat, list[Samples]] = {}
 
-    def beat(self, now_s: float, post: Post) -> None:
+    def beat(self, now_s: float, due_s: float, post: Post) -> None:
         """Move 20 ms from everyone's mouth to everyone's ears."""
         plan = self.plan
         for seat, before in self._played.items():
@@ -119,16 +123,7 @@ class Bridge:
         for seat, samples in said.items():
             if seat.keep is not None:
                 kept = None if seat in plan.apart else SILENCE if samples is None else samples
-                post(_Keep(seat.keep, kept))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Keep:
-    keep: Callable[[Samples | None], None]
-    samples: Samples | None
-
-    def __call__(self) -> None:
-        self.keep(self.samples)
+                post(partial(seat.keep, kept, due_s))
 
 
 def mixed(parts: list[Samples]) -> Samples | None:

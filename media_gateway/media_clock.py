@@ -37,8 +37,12 @@ _MISSED: Final = Counter("hearline_media_missed_beats_total", "Beats of 20 ms le
 class Beating(Protocol):
     """Whatever has media work to do every 20 ms."""
 
-    def beat(self, now_s: float, post: Post) -> None:
-        """Do 20 ms of work, in the media thread. `now_s`: time.monotonic()."""
+    def beat(self, now_s: float, due_s: float, post: Post) -> None:
+        """Do 20 ms of work, in the media thread.
+
+        `now_s`: time.monotonic(). `due_s`: when the beat was due on that clock: 20 ms after the last one, or more if
+        some were left out.
+        """
 
 
 class MediaClock:
@@ -86,16 +90,16 @@ class MediaClock:
             elif now_s - due_s > _GIVE_UP_S:
                 _MISSED.inc(int((now_s - due_s) / _BEAT_S))
                 due_s = now_s
-            due_s += _BEAT_S
-            if not self._beat(loop):
+            if not self._beat(loop, due_s):
                 return
+            due_s += _BEAT_S
 
-    def _beat(self, loop: asyncio.AbstractEventLoop) -> bool:
+    def _beat(self, loop: asyncio.AbstractEventLoop, due_s: float) -> bool:
         errands: list[Errand] = []
         now_s = time.monotonic()
         for member in self._members:
             try:
-                member.beat(now_s, errands.append)
+                member.beat(now_s, due_s, errands.append)
             except Exception as error:  # noqa: BLE001  (the outer loop: one call's fault must not silence the others)
                 log.error("media beat failed", error=type(error).__name__, detail=str(error)[:200])
         _WORK.observe(time.monotonic() - now_s)

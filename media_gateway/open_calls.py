@@ -65,6 +65,7 @@ class Line:
         self._stream: Stream | None = None
         self._last_ms = 0.0
         self._reported: Counter[str] = Counter()
+        self._closed = False
 
     def is_fed_by(self, stream: Stream) -> bool:
         """Return whether this stream brings the line's audio."""
@@ -76,7 +77,7 @@ class Line:
         The stream's first frame ties its clock to the call's: it has just been spoken. Time without a stream
         becomes a hole.
         """
-        if self._stream is not None and now_ms - self._last_ms < _STALE_MS:
+        if self._closed or (self._stream is not None and now_ms - self._last_ms < _STALE_MS):
             return False
         if stream.offset_ms is None:
             stream.offset_ms = self._handle.clock_ms() - frame_ms - timestamp_ms
@@ -108,6 +109,7 @@ class Line:
 
     def close(self, reason: str) -> None:
         """The party is gone."""
+        self._closed = True
         self._stream = None
         self.intake.close()
         self._handle.leave(self.leg, reason)

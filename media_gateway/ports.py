@@ -44,7 +44,7 @@ class CallHandle(Protocol):
     def recording_state(self) -> Literal["off", "on", "paused"]:
         """Whether the call is being recorded."""
 
-    def record(self, user_id: UUID, *, on: bool) -> bool:
+    def record(self, user_id: UUID | None, *, on: bool) -> bool:
         """Go on recording, or pause; False when the call is not recorded at all."""
 
     def clock_ms(self) -> int:

@@ -291,8 +291,11 @@ class LiveCall:
         registry.publish(self.call, "leg.left", {"leg_id": leg.id, "reason": reason}, f"left:{leg.id}")
 
     def on_end(self, listener: Callable[[str], None]) -> None:
-        """Have `listener(reason)` called before the call ends."""
-        self._listeners.append(listener)
+        """Have `listener(reason)` called before the call ends; at once if it has."""
+        if self._ended:
+            listener("ended")
+        else:
+            self._listeners.append(listener)
 
     def hang_up(self, reason: str) -> None:
         """End the call; a second time does nothing."""
@@ -300,7 +303,11 @@ class LiveCall:
             return
         self._ended = True
         while self._listeners:
-            self._listeners.pop()(reason)
+            listener = self._listeners.pop()
+            try:
+                listener(reason)
+            except Exception as error:  # noqa: BLE001  (whatever a listener does, the call has to end)
+                log.error("listener failed", call_id=str(self.call.id), error=type(error).__name__)
         call, registry, at, duration_ms = self.call, self._registry, utc_now(), self.clock_ms()
         registry.forget(call.id, reason)
         registry.to_store.put("end call", lambda: registry.store.end(call.id, reason, at, duration_ms))

@@ -36,15 +36,15 @@ class PacketVoice:
         self._encode = encode
         self._gapless = gapless
         self._sounding = False
-        self._inbox: deque[tuple[int, bytes, float]] = deque(maxlen=_INBOX)
+        self._inbox = _new_inbox()
 
     def receive(self, timestamp: int, payload: bytes, now_s: float) -> None:
         """Take a packet. On the loop."""
         self._inbox.append((timestamp, payload, now_s))
 
     def catch_up(self) -> None:
-        """Forget what came while nobody was there to hear it."""
-        self._inbox.clear()
+        """Forget what came while nobody was there to hear it. On the loop; the thread may be reading the old ones."""
+        self._inbox = _new_inbox()
 
     def hear(self, now_s: float) -> Frame:
         """Return what the party has said in the next 20 ms."""
@@ -59,6 +59,10 @@ class PacketVoice:
         sounding, self._sounding = self._sounding, samples is not None
         if send is not None and (sounding or self._sounding or self._gapless):  # one frame more: the filter's rest
             post(partial(send, self._encode(SILENCE if samples is None else samples)))
+
+
+def _new_inbox() -> deque[tuple[int, bytes, float]]:
+    return deque(maxlen=_INBOX)
 
 
 def browser_voice() -> PacketVoice:

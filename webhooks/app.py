@@ -43,16 +43,16 @@ def add_webhooks(
     calls: CallStore,
     base_url: str,
     pool: asyncpg.Pool | None = None,
-    is_draining: Callable[[], bool] = lambda: False,
+    is_put_off: Callable[[UUID], bool] = lambda _: False,
     has_ended: Callable[[UUID], bool] = lambda _: False,
     on_status: Callable[[CallStatus], Awaitable[None]] = ignore,
 ) -> None:
     """Add the webhooks' routes to the server.
 
     `pool`: where queues, callbacks and notices are kept; without one, each number is the default queue's and nothing
-    outlives the process. `is_draining`: whether new calls should be asked again in a moment. `has_ended`: whether this
-    server ended a call on purpose, even if the database does not know yet. `on_status`: hears of each status of a call
-    once. Raises ValueError for a dial target that makes no sense.
+    outlives the process. `is_put_off`: whether a call should be asked again in a moment, because this server stops.
+    `has_ended`: whether this server ended a call on purpose, even if the database does not know yet. `on_status`: hears
+    of each status of a call once. Raises ValueError for a dial target that makes no sense.
     """
 
     async def is_over(call_id: UUID) -> bool:
@@ -78,7 +78,7 @@ def add_webhooks(
     )
     callbacks = CallbackStore(pool) if pool is not None else None
     notices = TwilioStore(pool) if pool is not None else None
-    voice = TwilioVoice(forms, answers, numbers, is_over=is_over, is_draining=is_draining)
+    voice = TwilioVoice(forms, answers, numbers, is_over=is_over, is_put_off=is_put_off)
     dial = TwilioDial(forms, answers, numbers, callbacks.add if callbacks else None)
     recordings = TwilioRecordings(forms, notices.put_recording if notices else None)
     status = TwilioStatus(forms, on_status, notices=notices)

@@ -26,7 +26,7 @@ async def _never_over(_: UUID) -> bool:
     return False
 
 
-def _never_draining() -> bool:
+def _never_put_off(_: UUID) -> bool:
     return False
 
 
@@ -41,18 +41,18 @@ class TwilioVoice:
         *,
         tenant_id: UUID = DEFAULT_TENANT,
         is_over: Callable[[UUID], Awaitable[bool]] = _never_over,
-        is_draining: Callable[[], bool] = _never_draining,
+        is_put_off: Callable[[UUID], bool] = _never_put_off,
     ) -> None:
         """`is_over`: whether the conversation has ended, so that a closed socket was no accident.
 
-        `is_draining`: whether this server is about to stop, so that a call is better asked again in a moment.
+        `is_put_off`: whether this server is about to stop, so that this call is better asked again in a moment.
         """
         self._forms = forms
         self._answers = answers
         self._numbers = numbers
         self._tenant_id = tenant_id
         self._is_over = is_over
-        self._is_draining = is_draining
+        self._is_put_off = is_put_off
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer a call with TwiML."""
@@ -66,7 +66,7 @@ class TwilioVoice:
         log.info("call offered", call_id=str(call_id), attempt=attempt)
         if attempt > 1 and await self._is_over(call_id):
             return written(goodbye())
-        if self._is_draining():
+        if self._is_put_off(call_id):
             log.info("call put off: draining", call_id=str(call_id))
             return written(self._answers.please_wait(attempt, whole_number(request.query.get("wait", "")) or 0))
         route = await self._numbers.route(form.get("To"))

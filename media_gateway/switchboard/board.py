@@ -31,6 +31,8 @@ log = logger(__name__)
 _WAITING: Final = Gauge("hearline_callers_waiting", "Callers who wait for an agent", multiprocess_mode="livesum")
 _RUNG: Final = Counter("hearline_rings_total", "Calls that rang at an agent's phone, by what came of it", ["outcome"])
 
+MATCH_S: Final = 1.0
+"""Between two looks at who may be rung, for what changes by time alone."""
 REMIND_S: Final = 45.0
 """Between two 'please hold on' to a caller who waits."""
 AGAIN_S: Final = 30.0
@@ -69,17 +71,22 @@ class Waiting:
 
     conversation: Conversation
     queue: Queue
-    at_front: bool
-    preferred: UUID | None
+    at_front: bool = False
+    preferred: UUID | None = None
     """Who is rung first."""
-    resumes: bool
-    """Whether the call goes on with `preferred` without ringing."""
+    resumes: bool = False
+    """Whether the call goes on with `preferred` without ringing, if they are free soon."""
     since_s: float = field(default_factory=time.monotonic)
     not_before_s: dict[UUID, float] = field(default_factory=dict)
     """Phones that did not take it, and when they may be rung again."""
     ringing: Phone | None = None
     overflow: Queue | None = None
     timers: list[asyncio.TimerHandle] = field(default_factory=list)
+
+    @property
+    def is_recent(self) -> bool:
+        """Return whether it still is `preferred`'s turn."""
+        return time.monotonic() - self.since_s < PREFERRED_S
 
 
 class Switchboard:
@@ -103,8 +110,11 @@ class Switchboard:
         """Own the background work, for ever."""
         async with asyncio.TaskGroup() as self._tasks:
             while True:
-                await asyncio.sleep(1)
-                self._match()
+                await asyncio.sleep(MATCH_S)
+                try:
+                    self._match()
+                except Exception as error:  # noqa: BLE001  (the outer loop: one caller's fault must not end all calls)
+                    log.error("matching failed", error=type(error).__name__, detail=str(error)[:200])
 
     # -- callers
 
@@ -122,12 +132,13 @@ class Switchboard:
             return conversation, conversation.caller.here(line)
         conversation = self._open(handle, queue)
         voice = conversation.caller.here(line)
+        begin = partial(self._welcome, conversation)
         if returning:
-            self.wait(conversation, at_front=True, preferred=last_agent, resumes=True)
-        elif queue.consent and handle.recording_state != "off":
-            conversation.caller.say("consent", then=lambda: self._welcome(conversation))
+            begin = partial(self.wait, conversation, at_front=True, preferred=last_agent, resumes=True)
+        if queue.consent and handle.recording_state != "off" and last_agent is None:
+            conversation.caller.say("consent", then=begin)
         else:
-            self._welcome(conversation)
+            begin()
         return conversation, voice
 
     def _open(self, handle: CallHandle, queue: Queue | None) -> Conversation:
@@ -139,8 +150,7 @@ class Switchboard:
     def _welcome(self, conversation: Conversation) -> None:
         queue = conversation.queue
         assert queue is not None
-        waiting = sum(1 for place in self._waiting if place.queue.id == queue.id)
-        if waiting >= queue.max_waiting and queue.overflow_to is None:
+        if queue.overflow_to is None and self._is_full_for(Waiting(conversation, queue)):
             self._give_up(conversation, queue)
             return
         if queue.greeting is None:
@@ -163,8 +173,7 @@ class Switchboard:
         conversation.waiting_since = utc_now()
         place = Waiting(conversation, queue, at_front, preferred, resumes)
         loop = asyncio.get_running_loop()
-        waiting = sum(1 for other in self._waiting if other.queue.id == queue.id)
-        overflow_s = 0 if waiting >= queue.max_waiting else queue.overflow_after_s
+        overflow_s = 0 if self._is_full_for(place) else queue.overflow_after_s
         place.timers = [loop.call_later(queue.max_wait_s, self._waited_out, place)]
         if queue.overflow_to is not None:
             place.timers.append(loop.call_later(overflow_s, self._overflowing, place))
@@ -174,14 +183,22 @@ class Switchboard:
         self._match()
         self._show_all()
 
+    def _is_full_for(self, place: Waiting) -> bool:
+        """Return whether one caller more would have to wait where no more may."""
+        queue = place.queue
+        waiting = sum(1 for other in self._waiting if other.queue.id == queue.id and other.ringing is None)
+        return waiting >= queue.max_waiting and self._pick(place) is None
+
     def found(self, conversation: Conversation) -> None:
-        """The caller waits no longer."""
+        """The caller waits no longer, and no phone rings for them."""
         for place in [place for place in self._waiting if place.conversation is conversation]:
             self._waiting.remove(place)
             for timer in place.timers:
                 timer.cancel()
             if place.ringing is not None:
-                place.ringing.take_back(conversation)
+                _RUNG.labels("withdrawn").inc()
+        for phone in self.phones.values():
+            phone.take_back(conversation)
         conversation.is_ringing = False
         self._show_all()
 
@@ -236,20 +253,20 @@ class Switchboard:
                 phone = self._pick(place)
                 if phone is None:
                     continue
-                if place.resumes and phone.id == place.preferred:
+                if place.resumes and place.is_recent and phone.id == place.preferred:
                     phone.carrier = phone.screens[0]
-                    self._answered(place, phone)
+                    self._put_through(place, phone)
                 else:
                     self._ring(place, phone)
 
     def _pick(self, place: Waiting) -> Phone | None:
-        now_s = time.monotonic()
         if place.preferred is not None:
             phone = self.phones.get(place.preferred)
             if phone is not None and phone.is_free:
                 return phone
-            if now_s - place.since_s < PREFERRED_S and (phone is None or phone.party is None):
+            if place.is_recent and (phone is None or phone.party is None):
                 return None
+        now_s = time.monotonic()
         wanted = set(place.queue.agents)
         if place.overflow is not None and place.queue.agents:
             wanted = wanted | set(place.overflow.agents) if place.overflow.agents else set()
@@ -278,8 +295,11 @@ class Switchboard:
 
     def _answered(self, place: Waiting, phone: Phone) -> None:
         place.ringing = None
-        self.found(place.conversation)
         _RUNG.labels("answered").inc()
+        self._put_through(place, phone)
+
+    def _put_through(self, place: Waiting, phone: Phone) -> None:
+        self.found(place.conversation)
         place.conversation.put_through(phone)
         self._show_all()
 
@@ -336,8 +356,10 @@ class Switchboard:
         phone.gone = None
         if phone.status != "offline":
             self.set_status(phone, "offline")
-        if phone.party is None and not phone.screens:
+        if phone.party is None:
             self.phones.pop(phone.id, None)
+        else:
+            phone.gone = asyncio.get_running_loop().call_later(GONE_S, self._gone, phone)
         self._show_all()
 
     def set_status(self, phone: Phone, status: PhoneStatus) -> None:
@@ -383,11 +405,11 @@ class Switchboard:
             raise CommandRefused("that call is not live here, or cannot be joined")
         if phone.party is not None and phone.party.conversation is not conversation:
             raise CommandRefused("you are in another call")
-        if phone.offer is not None:
-            phone.refuse("rejected")
         if phone.party is None:
             phone.carrier = screen
         conversation.supervise(phone, mode)
+        if phone.offer is not None:  # not before: a phone that has become free is rung for the next caller
+            phone.refuse("rejected")
 
     async def line(self, user: UserLike, call_id: UUID | None) -> BrowserLine:
         """Return the line that waits for this user's audio (media_gateway.ports.PhoneLines)."""

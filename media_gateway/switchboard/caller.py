@@ -72,6 +72,8 @@ class Caller:
     def key(self, digit: str) -> None:
         """They pressed a key."""
         conversation = self._conversation
+        if conversation.is_over:
+            return
         if self.wants == "voicemail" and digit == "#":
             self._thank()
         elif conversation.agent is not None:
@@ -117,6 +119,12 @@ class Caller:
         if self._line is not None:
             self._line.clear()
 
+    def stay(self) -> None:
+        """They talk to somebody after all, whatever they were to get instead."""
+        self.wants = None
+        self._stop_message_timer()
+        self.hush()
+
     def call_back(self) -> None:
         """Note that they want to be called, and say goodbye."""
         self.wants = "callback"
@@ -125,7 +133,12 @@ class Caller:
         self.say("callback_confirmed", then=lambda: self._conversation.end("callback"))
 
     def take_message(self) -> None:
-        """Let them leave a message; the call's recording holds it."""
+        """Let them leave a message; the call's recording holds it. Without one, they are called back."""
+        handle = self._conversation.handle
+        if handle.recording_state == "off":
+            self.call_back()
+            return
+        handle.record(None, on=True)
         self.wants = "voicemail"
         self._conversation.board.give_up_waiting(self._conversation, "voicemail")
         self.hush()
@@ -139,17 +152,21 @@ class Caller:
         self.say("nobody", then=lambda: self._conversation.end("nobody answered"))
 
     def _thank(self) -> None:
+        self._stop_message_timer()
         self.hush()
         self.say("voicemail_saved", then=lambda: self._conversation.end("voicemail"))
 
-    def hang_up(self, reason: str) -> bool:
-        """End the call from the line's side; False when the line is broken."""
-        if self._line is None:
-            return False
-        self._line.hang_up(reason)
-        return True
+    def hang_up(self, reason: str) -> None:
+        """End the line, unless it is broken."""
+        if self._line is not None:
+            self._line.hang_up(reason)
 
     def gone(self) -> None:
-        """The call is over."""
+        """The call is over; what was to follow on a prompt no longer does."""
+        self._playing = None
+        self._stop_message_timer()
+
+    def _stop_message_timer(self) -> None:
         if self._message_timer is not None:
             self._message_timer.cancel()
+            self._message_timer = None

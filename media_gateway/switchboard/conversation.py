@@ -92,6 +92,8 @@ class Conversation:
         if party.grace is not None and party.media == "connected":
             party.grace.cancel()
             party.grace = None
+        elif party.media == "lost" and self.queue is None:  # there is no way back into a call of one's own
+            self.end("connection-lost")
         elif party.media == "lost":
             self._await_media(party, REJOIN_WITHIN_S)
         if party is self.agent and party.media == "connected" and not self._talked:
@@ -108,7 +110,7 @@ class Conversation:
         if self.queue is None:
             self.end("connection-lost")
             return
-        if party.mode is None:
+        if party.mode is None and party.phone.status == "online":
             self.board.set_status(party.phone, "break")
         self._remove(party, "connection-lost")
 
@@ -120,6 +122,7 @@ class Conversation:
             self._remove(party, "hung up")
 
     def _remove(self, party: Party, reason: str) -> None:
+        was_agent = party is self.agent
         if party is self.transfer.consultant:
             self.transfer.consultant = None
             self.transfer.forget()
@@ -133,7 +136,7 @@ class Conversation:
             self.supervisors.remove(party)
             self.handle.supervised(party.leg, party.phone.id, party.phone.name, None)
         party.leave(reason)
-        if self.agent is None and not self._ended:
+        if was_agent and self.agent is None:
             self.board.wait(self, at_front=True)
         self.arrange()
 
@@ -220,7 +223,7 @@ class Conversation:
         party.speak(recorded=True, label="take-over")
         self.agent = party
         self._talked = party.media == "connected"
-        self.caller.hush()
+        self.caller.stay()
         if before is not None:
             before.leave("taken over")
             before.phone.tell(f"{party.phone.name} has taken over the call.")
@@ -261,7 +264,7 @@ class Conversation:
                 others.append(caller)
             hears[party.seat] = tuple(other for other in others if other is not party.seat)
         # What colleagues say to each other while the caller is on hold is no part of the call.
-        apart = () if self.queue is None or talking else agents
+        apart = () if self.queue is None or talking else (*agents, *whispering)
         muted = frozenset(party.seat for party in there if party.muted)
         return Plan(hears=hears, plays=plays, muted=muted, apart=frozenset(apart))
 
@@ -310,9 +313,9 @@ class Conversation:
         }
 
     def end(self, reason: str) -> None:
-        """End the call."""
-        if not self.caller.hang_up(reason):
-            self.handle.hang_up(reason)
+        """End the call, also when a stream of it that broke unnoticed still holds on to it."""
+        self.caller.hang_up(reason)
+        self.handle.hang_up(reason)
 
     def _on_end(self, reason: str) -> None:
         """The call ends, for whatever reason: nobody is left in it."""

@@ -7,6 +7,8 @@ from collections.abc import Awaitable
 from typing import Final, TypeVar, get_args
 from uuid import UUID
 
+import asyncpg
+
 from infra.bus.presence import Presence
 from infra.bus.streams import BusError
 from infra.model import Call, PhoneStatus, utc_now
@@ -81,6 +83,6 @@ async def _soon(answer: Awaitable[_T]) -> _T | None:
     try:
         async with asyncio.timeout(_ANSWER_WITHIN_S):
             return await answer
-    except (*StoreAway, *BusError) as error:
+    except (*StoreAway, *BusError, asyncpg.PostgresError) as error:
         log.warning("answered from the defaults", error=type(error).__name__)
         return None

@@ -32,18 +32,17 @@ _DRIFT_MS: Final = 100
 class Record:
     """What a person says in the call, written down: frames -> chunks of one track, on the call's clock."""
 
-    def __init__(self, handle: CallHandle, leg: Leg, label: str, *, recorded: bool) -> None:
+    def __init__(self, handle: CallHandle, leg: Leg, label: str, start_ms: int, *, recorded: bool) -> None:
         self.track, sink = handle.open_track(leg, label, recorded=recorded)
-        self._clock_ms = handle.clock_ms
-        self._chunker = Chunker(max(handle.clock_ms() - FRAME_MS, 0), sink.put)
+        self._chunker = Chunker(max(start_ms, 0), sink.put)
 
-    def keep(self, samples: Samples | None) -> None:
-        """Take 20 ms; None: they are not part of the call."""
+    def keep(self, samples: Samples | None, start_ms: int) -> None:
+        """Take 20 ms from this moment of the call on; None: they are not part of it."""
         chunker = self._chunker
         if samples is None:
             chunker.skip(FRAME_MS * SAMPLES_PER_MS, "hold", unix_ms())
             return
-        behind_ms = self._clock_ms() - FRAME_MS - chunker.position_ms
+        behind_ms = start_ms - chunker.position_ms
         if behind_ms > _DRIFT_MS:
             chunker.skip(behind_ms * SAMPLES_PER_MS, "connection-lost", unix_ms())
         chunker.push(samples, unix_ms())
@@ -70,6 +69,7 @@ class Party:
         self.grace: asyncio.TimerHandle | None = None
         self._peer: Peer | None = None
         self._line: BrowserLine | None = None
+        self._has_left = False
         self._kept_as: tuple[str, bool] | None = None
         self._record: Record | None = None
 
@@ -78,7 +78,10 @@ class Party:
         return BrowserLine(self)
 
     def connect(self, line: BrowserLine, peer: Peer) -> None:
-        """Take a browser's connection."""
+        """Take a browser's connection, unless it comes too late."""
+        if self._has_left:
+            peer.disconnect()
+            return
         self._let_go()
         self._line, self._peer = line, peer
         self.voice.send = peer.send
@@ -115,6 +118,7 @@ class Party:
 
     def leave(self, reason: str) -> None:
         """Take the person out of the call."""
+        self._has_left = True
         if self.grace is not None:
             self.grace.cancel()
         self.be_silent()
@@ -146,12 +150,15 @@ class Party:
             **self.conversation.view(self),
         }
 
-    def _keep(self, samples: Samples | None) -> None:
+    def _keep(self, samples: Samples | None, beat_s: float) -> None:
+        handle = self.conversation.handle
+        late_ms = round((time.monotonic() - beat_s) * 1000)  # the loop may be behind the media thread
+        start_ms = handle.clock_ms() - late_ms - FRAME_MS
         if self._record is None and self._kept_as is not None and samples is not None:
             label, recorded = self._kept_as
-            self._record = Record(self.conversation.handle, self.leg, label, recorded=recorded)
+            self._record = Record(handle, self.leg, label, start_ms, recorded=recorded)
         if self._record is not None:
-            self._record.keep(samples)
+            self._record.keep(samples, start_ms)
 
     def _set_media(self, media: Media) -> None:
         if media != self.media:

@@ -48,7 +48,7 @@ class Offer:
     by: str | None
     on_answer: Callable[[], None]
     on_refuse: Callable[[str], None]
-    """Called with 'rejected', 'no-answer', 'withdrawn' or 'gone'."""
+    """Called with 'rejected', 'no-answer' or 'gone'."""
     since: datetime
     timer: asyncio.TimerHandle
 

@@ -79,11 +79,10 @@ class PhoneDoor:
             return problem(HTTPStatus.UNAUTHORIZED, "Log in first.")
         if request.headers.get("Upgrade", "").lower() != "websocket":
             return problem(HTTPStatus.UPGRADE_REQUIRED, "This address speaks WebSocket.", {"Upgrade": "websocket"})
-        phone = await self.board.phone_of(cast("UserLike", user))
-        page = _PhoneSocket(self, phone, tuple(request.get("ws_protocols", ())))
+        page = _PhoneSocket(self, tuple(request.get("ws_protocols", ())))
         self._sockets.add(page)
         try:
-            return await page.run(request)
+            return await page.run(request, cast("UserLike", user))
         finally:
             self._sockets.discard(page)
 
@@ -94,10 +93,11 @@ class PhoneDoor:
 
 
 class _PhoneSocket:
-    def __init__(self, door: PhoneDoor, phone: Phone, protocols: tuple[str, ...]) -> None:
+    def __init__(self, door: PhoneDoor, protocols: tuple[str, ...]) -> None:
         self._door = door
         self._board = door.board
-        self._phone = phone
+        self._phone: Phone
+        """Known once the page is open."""
         self._socket: web.WebSocketResponse[Literal[True]] = web.WebSocketResponse(
             protocols=protocols, timeout=2.0, heartbeat=_HEARTBEAT_S, max_msg_size=_MAX_MESSAGE_BYTES
         )
@@ -115,9 +115,10 @@ class _PhoneSocket:
         self._answers.append(refused_message(None, detail))
         self._wake.set()
 
-    async def run(self, request: web.Request) -> web.StreamResponse:
+    async def run(self, request: web.Request, user: UserLike) -> web.StreamResponse:
         """Carry the page until it goes."""
         await self._socket.prepare(request)
+        self._phone = await self._board.phone_of(user)  # a phone without a page is forgotten: nothing may come between
         self._board.connect(self._phone, self)
         try:
             async with asyncio.TaskGroup() as tasks:

@@ -125,11 +125,15 @@ class TwilioMedia:
         try:
             grant = await self._tokens.redeem(token)
         except TokenError as error:
-            if not signed:
+            if not signed or (token and start.tracks == ("inbound",)):
+                # A caller of ours with an old token would hear nothing: closed, Twilio asks for a fresh one.
                 raise ProtocolError(CloseCode.POLICY, "bad-token", str(error)) from None
             # Twilio itself: only who calls whom stays unknown.
             return StreamGrant(
-                twilio_call_id(start.call_sid, self._tenant_id), start.call_sid, tenant_id=self._tenant_id
+                twilio_call_id(start.call_sid, self._tenant_id),
+                start.call_sid,
+                tenant_id=self._tenant_id,
+                recorded=False,  # nobody says that the number's calls may be
             )
         if grant.call_sid != start.call_sid:
             raise ProtocolError(CloseCode.POLICY, "foreign-token", "the token is for another call")

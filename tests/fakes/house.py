@@ -58,13 +58,13 @@ class StillClock:
     def remove(self, member: Beating) -> None:
         self.members = [other for other in self.members if other is not member]
 
-    def beat(self) -> None:
+    def beat(self) -> list[Errand]:
+        """Return what is to be done on the loop."""
         self.now_s += FRAME_MS / 1000
         errands: list[Errand] = []
         for member in list(self.members):
-            member.beat(self.now_s, errands.append)
-        for errand in errands:
-            errand()
+            member.beat(self.now_s, self.now_s, errands.append)
+        return errands
 
 
 class FakeDirectory:
@@ -116,6 +116,8 @@ class FakeLine:
         self.sent: list[bytes] = []
         self.marks: list[str] = []
         self.clears = 0
+        self.keeps_call = False
+        """Whether another stream still carries the call when this one hangs up."""
         self.voice: PacketVoice | None = None
         self._tone = Tone(CALLER_HZ)
         self._encode = MulawEncoder().encode
@@ -131,7 +133,8 @@ class FakeLine:
         self.marks.append(name)
 
     def hang_up(self, reason: str) -> None:
-        self.handle.hang_up(reason)
+        if not self.keeps_call:
+            self.handle.hang_up(reason)
 
     def speak(self, now_s: float) -> None:
         if self.voice is not None:
@@ -265,12 +268,25 @@ class House:
         self.desks.append(desk)
         return desk
 
-    def beat(self, times: int = SETTLE_BEATS) -> None:
-        """Let time pass, while everyone speaks."""
+    def beat(self, times: int = SETTLE_BEATS, *, lag_s: float | None = None) -> None:
+        """Let time pass, while everyone speaks. `lag_s`: the loop comes to its errands only that long afterwards."""
+        late: list[Errand] = []
         for _ in range(times):
             for speaker in (*self.lines, *self.desks):
                 speaker.speak(self.clock.now_s)
-            self.clock.beat()
+            errands = self.clock.beat()
+            if lag_s is None:
+                _carry_out(errands)
+            else:
+                late += errands
+        if lag_s is not None:
+            time.sleep(lag_s)
+            _carry_out(late)
+
+
+def _carry_out(errands: Iterable[Errand]) -> None:
+    for errand in errands:
+        errand()
 
 
 def _tones(samples: Samples, rate_hz: int) -> set[str]:

@@ -76,7 +76,7 @@ async def office_on(pool: asyncpg.Pool, **settings: Any) -> AsyncIterator[Office
         calls=CallStore(pool),
         base_url=BASE,
         pool=pool,
-        is_draining=lambda: office.draining,
+        is_put_off=lambda _: office.draining,
         has_ended=lambda call_id: call_id in office.ended,
         on_status=office.hear,
     )

@@ -60,7 +60,7 @@ class Office:
         answers, numbers = twiml.Answers(tokens, BASE), Numbers()
         self.handlers = {
             twiml.VOICE_PATH: TwilioVoice(
-                forms, answers, numbers, is_over=self.is_over, is_draining=lambda: self.draining
+                forms, answers, numbers, is_over=self.is_over, is_put_off=lambda _: self.draining
             ).handle,
             twiml.STATUS_PATH: TwilioStatus(forms, self.hear).handle,
             twiml.DIAL_PATH: TwilioDial(forms, answers, numbers).handle,

@@ -1,16 +1,20 @@
 import type { CallFacts, Leg, Role, Track } from './api/types';
 import { doorMark, ROLE_MARKS } from './components/marks';
+import { isWithheld, WITHHELD } from './numbers';
 
 /** What to call a call: its title, else who calls, else the door it came in by. */
 export function callName(call: CallFacts): string {
-  return call.title ?? call.from_number ?? `${doorMark(call.door).word} call`;
+  return call.title ?? numberOf(call) ?? `${doorMark(call.door).word} call`;
 }
 
 /** `+4930… → +4989…`, as far as it is known and not the name already. */
 export function callNumbers(call: CallFacts): string {
   if (call.title === null && call.to_number === null) return '';
-  return [call.title === null ? null : call.from_number, call.to_number].filter(Boolean).join(' → ');
+  return [call.title === null ? null : numberOf(call), call.to_number].filter(Boolean).join(' → ');
 }
+
+const numberOf = ({ from_number }: CallFacts) =>
+  from_number !== null && isWithheld(from_number) ? WITHHELD : from_number;
 
 /** What to call the party on a track: its name, else its role; the speaker's number where the role is unknown. */
 export function partyName(role: Role, speaker: string, leg: Leg | undefined): string {

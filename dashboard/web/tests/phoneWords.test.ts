@@ -39,7 +39,7 @@ describe('what is read out', () => {
     expect(said(call, view(inCall({ caller: 'reconnecting' })))).toBe('The caller is reconnecting.');
     expect(said(call, view(inCall({ keyed: '12#' })))).toBe('The caller keyed 1 2 #.');
     expect(said(call, view(inCall(), { muted: true }))).toBe('Muted.');
-    expect(said(call, view(PHONE))).toBe('The call has ended.');
+    expect(said(call, view(PHONE))).toBe('Your call is over.');
     expect(said(view({ ...PHONE, offer: OFFER }), view(PHONE))).toBe('The call no longer rings here.');
   });
 

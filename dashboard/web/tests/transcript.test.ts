@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Word } from '../src/api/types';
 import { annotate } from '../src/components/transcript/annotate';
+import { lossesOf } from '../src/components/transcript/losses';
 import { rowsOf } from '../src/components/transcript/rows';
 import { findHits } from '../src/components/transcript/search';
 import { applyAll, emptyCall } from '../src/state/call';
@@ -90,4 +91,33 @@ it('search finds every place, in order', () => {
     { row: 0, segmentId: 'agent-0', start: 8 },
     { row: 1, segmentId: 'customer-0', start: 3 },
   ]);
+});
+
+describe('losses', () => {
+  const gap = (start_ms: number, end_ms: number, cause = 'connection-lost', track_id = 't') => ({
+    track_id,
+    start_ms,
+    end_ms,
+    cause,
+  });
+
+  it('are one where a line stutters, for each track and cause', () => {
+    const gaps = [gap(0, 200), gap(0, 300, 'connection-lost', 'u'), gap(1000, 1300), gap(9000, 9500)];
+    expect(lossesOf(gaps)).toMatchObject([
+      { track_id: 't', start_ms: 0, end_ms: 1300, lost_ms: 500, places: 2 },
+      { track_id: 'u', lost_ms: 300, places: 1 },
+      { track_id: 't', start_ms: 9000, places: 1 },
+    ]);
+    expect(gaps[0]).toEqual(gap(0, 200));
+  });
+
+  it('leave out what is too short for a word, but not what has no length', () => {
+    expect(lossesOf([gap(0, 120), gap(5000, 5000, 'recogniser-failed')])).toMatchObject([
+      { start_ms: 5000, lost_ms: 0 },
+    ]);
+  });
+
+  it('keep each hold apart', () => {
+    expect(lossesOf([gap(0, 4000, 'hold'), gap(5000, 9000, 'hold')])).toHaveLength(2);
+  });
 });

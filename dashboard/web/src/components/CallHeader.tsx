@@ -18,7 +18,9 @@ import { StageChip } from './StageChip';
 
 export function CallHeader({ state, status }: { state: CallState; status: FeedStatus }) {
   const { call, legs } = state;
-  const parties = [...new Set(Object.values(legs).flatMap((leg) => leg.name ?? []))];
+  // Supervisors are not named: who only listens is not to be seen.
+  const named = Object.values(legs).flatMap(({ role, name }) => (role === 'supervisor' ? [] : (name ?? [])));
+  const parties = [...new Set(named)];
   const facts = [
     doorMark(call.door).word,
     callNumbers(call),

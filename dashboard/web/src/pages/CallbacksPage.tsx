@@ -15,7 +15,10 @@ const FILTERS: { value: CallbackStatus; label: string }[] = [
 ];
 
 const NONE: Record<CallbackStatus, { title: string; detail: string }> = {
-  open: { title: 'Nobody waits to hear from you', detail: 'Call-back requests and voicemails appear here.' },
+  open: {
+    title: 'Nobody is waiting to hear from you',
+    detail: 'Call-back requests and voicemails appear here.',
+  },
   done: { title: 'Nothing is done yet', detail: 'What you mark as done moves here.' },
   dismissed: { title: 'Nothing was dismissed', detail: 'What needs no answer can be put here.' },
 };

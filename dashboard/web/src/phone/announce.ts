@@ -48,7 +48,11 @@ function offerWords({ kind, by, queue, ...numbers }: Offer): string {
 
 function callChanges(before: PhoneView, after: PhoneView): string[] {
   const [was, is] = [before.phone?.call ?? null, after.phone?.call ?? null];
-  if (!is) return was ? [was.part === 'supervisor' ? 'You have left the call.' : 'The call has ended.'] : [];
+  if (!is) {
+    if (!was) return [];
+    const left = was.part === 'supervisor' || was.transfer !== null || before.pending.has('transfer');
+    return [left ? 'You have left the call.' : 'Your call is over.'];
+  }
   if (was?.call_id !== is.call_id) {
     return is.part === 'agent' ? [`In a call with ${callerName(is)}.`] : [MODE_WORDS[is.mode ?? 'listen']];
   }

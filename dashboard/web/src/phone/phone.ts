@@ -1,6 +1,7 @@
 /** The phone as the server tells it over /ws/phone, and what may be asked of it. Times are RFC 3339. */
 
 import type { Me, Stage } from '../api/types';
+import { isWithheld, WITHHELD } from '../numbers';
 
 export const PHONE_STATUSES = ['online', 'break', 'offline'] as const;
 export type PhoneStatus = (typeof PHONE_STATUSES)[number];
@@ -147,5 +148,5 @@ export function mayHangUp(phone: Pick<Phone, 'user_id' | 'call'>): boolean {
 
 /** What to call the person on the line. */
 export function callerName({ from_number }: Pick<Offer, 'from_number'>): string {
-  return from_number ?? 'Number withheld';
+  return from_number === null || isWithheld(from_number) ? WITHHELD : from_number;
 }

@@ -55,9 +55,16 @@ function CallbackRow({ callback, onChange }: CallbackRowProps) {
         </Link>
       </td>
       <td>
-        <Chip icon={icon} tone="accent">
-          {word}
-        </Chip>
+        <div className={classes.what}>
+          <Chip icon={icon} tone="accent">
+            {word}
+          </Chip>
+          {kind === 'voicemail' && (
+            <Link href={`/calls/${call_id}`} className={classes.listen} aria-label={`Listen: ${caller}`}>
+              Listen
+            </Link>
+          )}
+        </div>
       </td>
       <td className={classes.queue}>{queue}</td>
       <td className={classes.when}>

@@ -1,12 +1,14 @@
 import { Button } from '@mantine/core';
 import { IconMicrophone } from '@tabler/icons-react';
 import { useMic } from '../../mic/MicContext';
+import { usePhone } from '../../phone/PhoneContext';
 import classes from './MicButton.module.css';
 
-/** Starts a call from this browser's microphone; gone while one runs. */
+/** Starts a call from this browser's microphone; gone while one runs, or while the phone has one. */
 export function MicButton() {
   const { state, start } = useMic();
-  if ('callId' in state) return null;
+  const { phone } = usePhone().view;
+  if ('callId' in state || phone?.call || phone?.offer) return null;
   const busy = state.phase === 'asking' || state.phase === 'connecting';
   return (
     <Button
@@ -18,7 +20,7 @@ export function MicButton() {
       onClick={start}
     >
       <span className={classes.long}>Use my microphone</span>
-      <span className={classes.short}>Record</span>
+      <span className={classes.short}>Microphone</span>
     </Button>
   );
 }

@@ -49,6 +49,13 @@ export function ActiveCall({ call, panel, setPanel }: ActiveCallProps) {
     if ((at === document.body || inPhone) && !isTyping(at)) root.current?.focus({ preventScroll: true });
   }, []);
 
+  // The strip of a transfer takes the focus with it when it goes.
+  const strip = call.transfer !== null;
+  // biome-ignore lint/correctness/useExhaustiveDependencies: when it comes or goes
+  useEffect(() => {
+    if (document.activeElement === document.body) root.current?.focus({ preventScroll: true });
+  }, [strip]);
+
   return (
     <section
       ref={root}
@@ -122,13 +129,10 @@ function CallSummary({ call }: { call: PhoneCall }) {
               Caller is gone
             </Chip>
           )}
-          {call.recording !== 'off' && (
-            <Chip
-              icon={call.recording === 'on' ? IconPlayerRecordFilled : IconPlayerRecord}
-              tone={call.recording === 'on' ? 'bad' : 'warn'}
-              testId="phone-recording-state"
-            >
-              {call.recording === 'on' ? 'Recording' : 'Recording paused'}
+          {/* That it goes on is on the button that pauses it. */}
+          {call.recording === 'paused' && (
+            <Chip icon={IconPlayerRecord} tone="warn" testId="phone-recording-state">
+              Recording paused
             </Chip>
           )}
           {keyed !== '' && (
@@ -229,6 +233,11 @@ function Controls({ call, panel, setPanel }: ActiveCallProps) {
   );
 }
 
+function whoIsHeard({ part, transfer }: PhoneCall): string {
+  if (part === 'supervisor') return 'Call';
+  return transfer?.state === 'talking' ? 'Colleague' : 'Caller';
+}
+
 function Line({ call }: { call: PhoneCall }) {
   const { view, softphone } = usePhone();
   return (
@@ -243,7 +252,7 @@ function Line({ call }: { call: PhoneCall }) {
             </span>
           )}
           <span className={classes.meter} data-testid="phone-level-theirs" title="What you hear">
-            <span className={classes.whose}>{call.part === 'supervisor' ? 'Call' : 'Caller'}</span>
+            <span className={classes.whose}>{whoIsHeard(call)}</span>
             <LevelMeter level={softphone.audio.theirs} />
           </span>
           <NetworkQuality call={call} />

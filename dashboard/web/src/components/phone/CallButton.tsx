@@ -27,7 +27,7 @@ export function CallButton({
 }: CallButtonProps) {
   const keys = shortcut && SHORTCUTS[shortcut].keys.join(' + ');
   return (
-    <Tooltip label={keys ? `${word} (${keys})` : word} disabled={!keys}>
+    <Tooltip label={keys ? `${word} (${keys})` : word} disabled={!keys || button['aria-expanded'] === true}>
       <UnstyledButton
         className={className ? `${classes.root} ${className}` : classes.root}
         data-tone={tone}

@@ -4,13 +4,15 @@ import { Link } from 'wouter';
 import { api } from '../../api/client';
 import { useNow } from '../../clock';
 import { startedAt } from '../../format';
+import { isWithheld } from '../../numbers';
 import { CallChips } from '../calls/CallChips';
 import classes from './CallerHistory.module.css';
 
 const SHOWN = 5;
 
 /** What the caller called about before. */
-export function CallerHistory({ number, except }: { number: string | null; except: string }) {
+export function CallerHistory({ number: told, except }: { number: string | null; except: string }) {
+  const number = told === null || isWithheld(told) ? null : told;
   const now = useNow();
   const query = useQuery({
     queryKey: ['calls', 'history', number, except],

@@ -85,7 +85,7 @@ export function OfferCard({ offer }: { offer: Offer }) {
 
 function kindWords({ kind, by }: Offer): string {
   if (kind === 'transfer') return `Transferred by ${by ?? 'a colleague'}`;
-  if (kind === 'consult') return `${by ?? 'A colleague'} asks for you`;
+  if (kind === 'consult') return `${by ?? 'A colleague'} asks you about a caller`;
   return 'Incoming call';
 }
 

@@ -21,7 +21,7 @@ export function PhoneProblemDialog() {
       <Text size="sm" mt="sm">
         {phone?.call
           ? 'You hear the caller, but the caller does not hear you.'
-          : 'You stay as you are until the microphone works: a caller would not hear you.'}
+          : 'Your status stays as it is until the microphone works: a caller would not hear you.'}
       </Text>
       <Group justify="flex-end" mt="lg">
         <Button variant="default" onClick={() => softphone.dismissProblem()}>

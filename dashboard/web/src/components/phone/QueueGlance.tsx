@@ -17,7 +17,7 @@ export function QueueGlance() {
     >
       <IconUsersGroup size={16} stroke={1.7} aria-hidden />
       {waiting.length === 0 ? (
-        <span>{view.phone.status === 'online' ? 'Nobody waits' : 'Calls do not ring here'}</span>
+        <span>{view.phone.status === 'online' ? 'Nobody is waiting' : 'Calls do not ring here'}</span>
       ) : (
         <ul className={classes.list}>
           {waiting.map(({ queue_id, name, waiting: count, longest_since }) => (

@@ -35,6 +35,7 @@ function Choice({ call, onClose }: Omit<TransferDialogProps, 'opened'>) {
     .toSorted((a, b) => ORDER.indexOf(a.status) - ORDER.indexOf(b.status) || a.name.localeCompare(b.name));
   const found = others.filter(({ name }) => name.toLowerCase().includes(search.trim().toLowerCase()));
   const to = others.find(({ user_id, status }) => user_id === chosen && status === 'online');
+  const free = others.length < SEARCH_FROM ? found.find(({ status }) => status === 'online') : undefined;
   const ready = to !== undefined && connection === 'live' && !pending.has('transfer');
 
   const transfer = async (kind: 'blind' | 'attended') => {
@@ -42,6 +43,8 @@ function Choice({ call, onClose }: Omit<TransferDialogProps, 'opened'>) {
     const { call_id } = call;
     if (await softphone.do({ do: 'transfer', call_id, to: to.user_id, kind })) onClose();
   };
+  if (others.length === 0)
+    return <p className={classes.nobody}>There is nobody to transfer it to: you are the only agent.</p>;
   return (
     <>
       {others.length >= SEARCH_FROM && (
@@ -49,13 +52,13 @@ function Choice({ call, onClose }: Omit<TransferDialogProps, 'opened'>) {
           mb="sm"
           placeholder="Find a colleague"
           aria-label="Find a colleague"
+          data-autofocus
           leftSection={<IconSearch size={16} stroke={1.7} />}
           value={search}
           onChange={(event) => setSearch(event.currentTarget.value)}
         />
       )}
-      {others.length === 0 && <p className={classes.nobody}>There is nobody else.</p>}
-      {others.length > 0 && found.length === 0 && <p className={classes.nobody}>Nobody of that name.</p>}
+      {found.length === 0 && <p className={classes.nobody}>Nobody of that name.</p>}
       <fieldset className={classes.list}>
         <legend className="visually-hidden">Transfer to</legend>
         {found.map((agent) => (
@@ -63,6 +66,7 @@ function Choice({ call, onClose }: Omit<TransferDialogProps, 'opened'>) {
             key={agent.user_id}
             agent={agent}
             chosen={chosen === agent.user_id}
+            first={agent === free}
             onChoose={() => setChosen(agent.user_id)}
           />
         ))}
@@ -97,10 +101,13 @@ function Choice({ call, onClose }: Omit<TransferDialogProps, 'opened'>) {
 function AgentChoice({
   agent,
   chosen,
+  first,
   onChoose,
 }: {
   agent: Colleague;
   chosen: boolean;
+  /** Whether the keyboard begins here. */
+  first: boolean;
   onChoose: () => void;
 }) {
   const { icon: Icon, word, tone } = AGENT_MARKS[agent.status] ?? AGENT_MARKS.offline;
@@ -116,6 +123,7 @@ function AgentChoice({
         type="radio"
         name="transfer-to"
         checked={chosen}
+        data-autofocus={first || undefined}
         disabled={agent.status !== 'online'}
         onChange={onChoose}
       />

@@ -55,7 +55,11 @@ export function QueueForm(props: QueueFormProps) {
   // The first field that was refused is where to go on.
   const faulty = Object.keys(faults).join();
   useEffect(() => {
-    if (faulty !== '') form.current?.querySelector<HTMLElement>('[aria-invalid="true"]')?.focus();
+    if (faulty === '') return;
+    const field = form.current?.querySelector<HTMLElement>('[aria-invalid="true"]');
+    field?.focus({ preventScroll: true });
+    // Not at the edge, where the drawer's own head and foot would hide it.
+    field?.scrollIntoView({ block: 'center' });
   }, [faulty]);
 
   const set = (change: Partial<Draft>) => {

@@ -14,11 +14,11 @@ export const MODES: { value: QueueMode | 'setting'; label: string; description: 
     label: 'Twilio connects, Hearline listens',
     description: 'Twilio rings the agents; the call is written down only.',
   },
-  { value: 'setting', label: 'As TWILIO_MODE says', description: 'The setting of the server decides.' },
+  { value: 'setting', label: 'As the server is set', description: 'Its setting TWILIO_MODE decides.' },
 ];
 
 export const modeWord = (mode: QueueMode | null) =>
-  mode === null ? 'As TWILIO_MODE says' : mode === 'connect' ? 'Agents answer here' : 'Listens only';
+  mode === null ? 'As the server is set' : mode === 'connect' ? 'Agents answer here' : 'Listens only';
 
 export const GREETINGS: { value: Greeting; label: string }[] = [
   { value: 'shipped', label: 'Recorded' },

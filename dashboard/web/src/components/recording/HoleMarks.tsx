@@ -3,7 +3,7 @@ import { clock } from '../../format';
 import classes from './HoleMarks.module.css';
 import type { Hole } from './holes';
 
-const ICONS = { pause: IconPlayerPause, gap: IconWaveSawTool };
+const ICONS = { pause: IconPlayerPause, hold: IconPlayerPause, gap: IconWaveSawTool };
 
 /** Shades what holds no sound, with its name where there is room. */
 export function HoleMarks({ holes, durationMs }: { holes: readonly Hole[]; durationMs: number }) {

@@ -16,6 +16,7 @@ import type { CallState } from '../../state/call';
 import { Banner } from '../Banner';
 import { ROLE_MARKS } from '../marks';
 import { RoleAvatar } from '../RoleAvatar';
+import { lossesOf } from '../transcript/losses';
 import { HoleList } from './HoleMarks';
 import { holesOf } from './holes';
 import { useMoment } from './PlaybackContext';
@@ -47,6 +48,10 @@ export function RecordingPlayer({ state, recording, playback }: RecordingPlayerP
   const durationMs = recording.duration_ms ?? peaks.data?.duration_ms ?? call.duration_ms ?? 0;
   const holes = useMemo(
     () => holesOf({ gaps, tracks, legs, pauses }, durationMs),
+    [gaps, tracks, legs, pauses, durationMs],
+  );
+  const listed = useMemo(
+    () => holesOf({ gaps: lossesOf(gaps), tracks, legs, pauses }, durationMs),
     [gaps, tracks, legs, pauses, durationMs],
   );
 
@@ -117,7 +122,7 @@ export function RecordingPlayer({ state, recording, playback }: RecordingPlayerP
           </Tooltip>
         </div>
       </div>
-      <HoleList holes={holes} onGo={(ms) => playback.seek(ms)} />
+      <HoleList holes={listed} onGo={(ms) => playback.seek(ms)} />
       {recording.reason && (
         <Banner icon={IconAlertTriangle} tone="warn" testId="recording-part-missing">
           A part of the recording is missing: {words(recording.reason)}.

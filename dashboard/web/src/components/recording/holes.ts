@@ -2,12 +2,13 @@ import type { Gap, Pause } from '../../api/types';
 import { words } from '../../format';
 import { trackName } from '../../names';
 import type { CallState } from '../../state/call';
+import { isHold } from '../transcript/losses';
 import { causeOf } from '../transcript/rows';
 import type { Span } from './playback';
 
 /** A stretch of the recording that holds no sound, and why. */
 export interface Hole extends Span {
-  kind: 'pause' | 'gap';
+  kind: 'pause' | 'hold' | 'gap';
   lane: 'left' | 'right' | 'both';
   name: string;
   /** A name for narrow places. */
@@ -24,11 +25,20 @@ export function holesOf({ gaps, tracks, legs, pauses }: Parts, durationMs: numbe
   const gapHole = (gap: Gap): Hole => {
     const track = tracks[gap.track_id];
     return {
-      kind: 'gap',
+      ...(isHold(gap)
+        ? {
+            kind: 'hold',
+            name: 'On hold',
+            short: 'On hold',
+            why: 'What was said meanwhile is no part of the call',
+          }
+        : {
+            kind: 'gap',
+            name: 'Audio missing',
+            short: 'Missing',
+            why: `${trackName(track, legs)}: ${causeOf(gap)}`,
+          }),
       lane: track?.role === 'customer' ? 'left' : 'right',
-      name: 'Audio missing',
-      short: 'Missing',
-      why: `${trackName(track, legs)}: ${causeOf(gap)}`,
       start_ms: gap.start_ms,
       end_ms: gap.end_ms,
     };

@@ -1,19 +1,21 @@
 import type { Gap } from '../../api/types';
 import type { CallState, ScreenSegment } from '../../state/call';
+import { type Loss, lossesOf } from './losses';
 
 /** One row of the transcript. `head` begins a new speaker's turn. */
 export type Row =
   | { type: 'segment'; key: string; segment: ScreenSegment; head: boolean }
-  | { type: 'gap'; key: string; gap: Gap };
+  | { type: 'gap'; key: string; gap: Loss };
 
 /** Segments and gaps by time. A gap stands before the segment that starts after it, and ends a turn. */
 export function rowsOf({ segments, gaps }: Pick<CallState, 'segments' | 'gaps'>): Row[] {
   const rows: Row[] = [];
+  const losses = lossesOf(gaps);
   let nextGap = 0;
   let speaking: string | null = null;
 
   const pushGapsUntil = (ms: number) => {
-    for (let gap = gaps[nextGap]; gap && gap.start_ms < ms; gap = gaps[nextGap]) {
+    for (let gap = losses[nextGap]; gap && gap.start_ms < ms; gap = losses[nextGap]) {
       rows.push({ type: 'gap', key: `gap:${gap.track_id}:${gap.start_ms}`, gap });
       speaking = null;
       nextGap += 1;
@@ -32,7 +34,7 @@ export function rowsOf({ segments, gaps }: Pick<CallState, 'segments' | 'gaps'>)
 
 const CAUSES: Record<string, string> = {
   'spool-full': 'more audio than could be kept',
-  'gateway-lost': 'the gateway was lost',
+  'gateway-lost': 'the server went away',
   'audio-lost': 'audio was lost on the way',
   'recogniser-failed': 'the recogniser failed',
 };
