@@ -12,11 +12,11 @@ from uuid import UUID, uuid4
 
 from prometheus_client import Counter, Gauge
 
-from infra.bus.codec import CallWork, TrackWork
+from infra.bus.codec import CallWork, CodecError, TrackWork
 from infra.bus.presence import RENEW_S, Presence
 from infra.bus.streams import BusError, EventStreams
 from infra.bus.work import WorkQueue
-from infra.model import AudioChunk, Call, Event, EventType, Leg, Role, Stage, Track, stable_id, utc_now
+from infra.model import AudioChunk, Call, Event, EventType, Hole, Leg, Role, Stage, Track, stable_id, utc_now
 from infra.store.calls import CallStore
 from infra.store.database import StoreAway
 from infra.telemetry import logger
@@ -89,10 +89,11 @@ class Registry:
         if not (self.to_bus.has_room and self.to_store.has_room):
             raise CallRefused("Redis or PostgreSQL has been away for too long")
         started_at = await self._began_before(call)
+        silent_since_ms = await self._heard_until(call.id) if started_at else None
         if (live := self._calls.get(call.id)) is not None:  # another leg was quicker
             return live
         self._over.pop(call.id, None)
-        live = LiveCall(self, dataclasses.replace(call, started_at=started_at) if started_at else call)
+        live = LiveCall(self, dataclasses.replace(call, started_at=started_at) if started_at else call, silent_since_ms)
         self._calls[call.id] = live
         self.empty.clear()
         _LIVE.set(len(self._calls))
@@ -114,6 +115,17 @@ class Registry:
         began = origin["started_at"]
         assert isinstance(began, datetime)
         return began
+
+    async def _heard_until(self, call_id: UUID) -> int | None:
+        """Return where the audio of a call that comes back broke off, None when nobody can tell."""
+        try:
+            async with asyncio.timeout(_KNOWN_BEFORE_S):
+                stored = await self.store.heard_until(call_id)
+                ends_ms = [await self.tap.streams.newest_end_ms(track_id) or 0 for track_id in stored]
+        except (*StoreAway, *BusError, CodecError) as error:
+            log.warning("the hole of a call that came back is not marked", error=type(error).__name__)
+            return None
+        return max([*stored.values(), *ends_ms], default=None)
 
     def live(self, call_id: UUID) -> LiveCall | None:
         """Return the call of that id, if it is on the line here."""
@@ -210,8 +222,12 @@ class Registry:
 class LiveCall:
     """A call on the line, as a transport sees it (media_gateway.ports.CallHandle)."""
 
-    def __init__(self, registry: Registry, call: Call) -> None:
+    def __init__(self, registry: Registry, call: Call, silent_since_ms: int | None = None) -> None:
+        """`silent_since_ms`: where its audio broke off, for a call that comes back."""
         self.call = call
+        self._silent_since_ms = silent_since_ms
+        self._returned: set[Role] = set()
+        """Parties whose hole since then is marked."""
         self._registry = registry
         self._epoch = uuid4().hex[:12]
         self._zero_s = time.monotonic() - max(0.0, (utc_now() - call.started_at).total_seconds())
@@ -280,6 +296,9 @@ class LiveCall:
         registry.publish(call, "track.opened", data, f"opened:{track.id}")
         registry.to_bus.put("announce track", lambda: registry.asr_work.announce(work))
         sink: TrackSink = registry.tap.sink(track.id)
+        if self._silent_since_ms is not None and leg.role not in self._returned:
+            self._returned.add(leg.role)
+            sink = _AfterHole(sink, self._silent_since_ms)
         if recorded and self._recording is not None:
             sink = _Both(sink, self._recording.track(track, leg.role))
         return track, sink
@@ -356,6 +375,21 @@ class LiveCall:
         registry = self._registry
         work = CallWork(self.call, registry.gateway_id)
         registry.to_bus.put("announce call", lambda: registry.insight_work.announce(work))
+
+
+class _AfterHole:
+    """A track of a party who was here before: its first chunk names what was missed since."""
+
+    def __init__(self, sink: TrackSink, since_ms: int) -> None:
+        self._sink = sink
+        self._since_ms: int | None = since_ms
+
+    def put(self, chunk: AudioChunk) -> None:
+        since_ms, self._since_ms = self._since_ms, None
+        if since_ms is not None and chunk.start_ms > since_ms:
+            hole = Hole(since_ms, chunk.start_ms, "gateway-lost")
+            chunk = dataclasses.replace(chunk, holes=(hole, *chunk.holes))
+        self._sink.put(chunk)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ class Tap:
     """
 
     def __init__(self, streams: AudioStreams, *, max_bytes: int = 128 * 1024 * 1024) -> None:
-        self._streams = streams
+        self.streams = streams
         self._max_bytes = max_bytes
         self._bytes = 0
         self._spool: deque[tuple[UUID, AudioChunk]] = deque()
@@ -96,7 +96,7 @@ class Tap:
             self._writing = True
             batch = self._next_batch()
             try:
-                await self._streams.append(batch)
+                await self.streams.append(batch)
             except BusError as error:
                 self._put_back(batch)
                 log.warning("audio waits for redis", error=type(error).__name__, spooled_bytes=self._bytes)

@@ -13,6 +13,7 @@ from uuid import UUID
 from aiohttp import web
 
 from infra.model import DEFAULT_TENANT
+from infra.store.queues import shown_number
 from infra.telemetry import logger
 from infra.tokens import StreamGrant, twilio_call_id
 from webhooks.numbers import Numbers
@@ -73,7 +74,7 @@ class TwilioVoice:
         grant = StreamGrant(
             call_id=call_id,
             call_sid=call_sid,
-            from_number=form.get("From") or None,
+            from_number=shown_number(form.get("From")),
             to_number=form.get("To") or None,
             tenant_id=self._tenant_id,
             bridged=route.mode == "connect",

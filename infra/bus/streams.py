@@ -137,6 +137,11 @@ class AudioStreams:
         """Remove a finished track's audio."""
         await self._redis.delete(keys.audio(track_id))
 
+    async def newest_end_ms(self, track_id: UUID) -> int | None:
+        """Return where the newest chunk ends on the call's clock, None when there is none."""
+        entries = await self._redis.xrevrange(keys.audio(track_id), count=1)
+        return codec.chunk_from_fields(entries[0][1]).end_ms if entries else None
+
     async def newest_seq(self, track_id: UUID) -> int:
         """Return the number of the newest chunk in the stream, -1 when it has none."""
         entries = await self._redis.xrevrange(keys.audio(track_id), count=1)

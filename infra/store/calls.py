@@ -20,7 +20,7 @@ ON CONFLICT (id) DO NOTHING
 REOPEN_CALL: Final = """
 UPDATE calls SET status = 'live', gateway_id = $2, end_reason = NULL, ended_at = NULL, duration_ms = NULL,
     settled_at = NULL, updated_at = now()
-WHERE id = $1 AND (status <> 'live' OR gateway_id <> $2)
+WHERE id = $1 AND (status <> 'live' OR gateway_id <> $2) RETURNING id
 """
 UPSERT_LEG: Final = """
 INSERT INTO legs (id, tenant_id, call_id, role, name, user_id)
@@ -51,6 +51,10 @@ SELECT greatest(
     coalesce((SELECT max(end_ms) FROM meeting_transcripts WHERE call_id = $1), 0),
     coalesce((SELECT max(end_ms) FROM gaps WHERE call_id = $1), 0),
     coalesce((SELECT max(resume_ms) FROM tracks WHERE call_id = $1), 0))
+"""
+TRACKS_KNOWN_TO: Final = "SELECT id, resume_ms FROM tracks WHERE call_id = $1"
+LEAVE_WITH_GATEWAY: Final = """
+UPDATE legs SET left_at = now(), left_reason = 'gateway lost' WHERE call_id = $1 AND left_at IS NULL
 """
 OPEN_TRACKS: Final = "SELECT count(*) FROM tracks WHERE call_id = $1 AND closed_at IS NULL"
 ORIGIN: Final = """
@@ -134,10 +138,11 @@ class CallStore:
         self._pool = pool
 
     async def open(self, call: Call, gateway_id: str) -> None:
-        """Store a call as live; one that had ended is live again."""
+        """Store a call as live; one that had ended is live again. Who was in it when its gateway died has left."""
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(UPSERT_CALL, *_call_row(call, gateway_id))
-            await connection.execute(REOPEN_CALL, call.id, gateway_id)
+            if await connection.fetchval(REOPEN_CALL, call.id, gateway_id) is not None:
+                await connection.execute(LEAVE_WITH_GATEWAY, call.id)
 
     async def add(self, call: Call, gateway_id: str) -> None:
         """Store a call if it is not there yet."""
@@ -170,7 +175,10 @@ class CallStore:
         self, call_id: UUID, reason: str, at: datetime, duration_ms: int, *, gateway_id: str | None = None
     ) -> bool:
         """Store that a call ended; False when it had ended before, or has moved on from the gateway that is named."""
-        return await self._pool.fetchval(END_CALL, call_id, reason, at, duration_ms, gateway_id) is not None
+        ended = await self._pool.fetchval(END_CALL, call_id, reason, at, duration_ms, gateway_id) is not None
+        if ended and gateway_id is not None:
+            await self._pool.execute(LEAVE_WITH_GATEWAY, call_id)
+        return ended
 
     async def set_stage(self, call_id: UUID, stage: Stage, *, queue_id: UUID | None, agent_id: UUID | None) -> None:
         """Store where a bridged call stands; `agent_id`: who talks to the caller, None: as before."""
@@ -196,6 +204,10 @@ class CallStore:
     async def last_ms(self, call_id: UUID) -> int:
         """Return the latest moment on the call's clock that anything is known of."""
         return int(await self._pool.fetchval(CALL_LAST_MS, call_id))
+
+    async def heard_until(self, call_id: UUID) -> dict[UUID, int]:
+        """Return, for each track, up to where its words are stored, in milliseconds of the call."""
+        return {row["id"]: row["resume_ms"] for row in await self._pool.fetch(TRACKS_KNOWN_TO, call_id)}
 
     async def open_tracks(self, call_id: UUID) -> int:
         """Return how many tracks of the call still have audio to recognise."""

@@ -128,6 +128,8 @@ _E164: Final = re.compile(r"\+[1-9][0-9]{6,14}")
 _WITHHELD: Final = frozenset({"+266696687", "+7378742833", "+2562533", "+8656696", "+86282452253"})
 """How Twilio writes a number that it was not told: ANONYMOUS, RESTRICTED, BLOCKED, UNKNOWN, UNAVAILABLE as keys."""
 
+_WITHHELD_WORDS: Final = frozenset({"anonymous", "restricted", "blocked", "unknown", "unavailable"})
+
 
 def normal_number(number: str) -> str:
     """Return a number as it is compared: without blanks, dashes, dots and brackets, and with the + of E.164.
@@ -141,6 +143,12 @@ def normal_number(number: str) -> str:
 def is_e164(number: str) -> bool:
     """Return whether this is a telephone number as `normal_number` writes it."""
     return _E164.fullmatch(number) is not None
+
+
+def shown_number(caller: str | None) -> str | None:
+    """Return a caller's number as Twilio tells it, None when it was withheld."""
+    withheld = caller is None or not caller.strip() or caller.strip().lower() in _WITHHELD_WORDS
+    return None if withheld or normal_number(caller or "") in _WITHHELD else caller
 
 
 def reachable_number(caller: str | None) -> str | None:

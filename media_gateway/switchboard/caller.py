@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 MESSAGE_S: Final = 120.0
 """The longest voice message."""
+HEARD_WITHIN_S: Final = 2.0
+"""How long a line may take to play what it has been sent."""
 KEYED_SHOWN: Final = 20
 
 
@@ -36,6 +38,9 @@ class Caller:
         self._line: CallerLine | None = None
         self._playing: Play | None = None
         self._message_timer: asyncio.TimerHandle | None = None
+        self._ending: tuple[str, str] | None = None
+        """The prompt that is the last thing they hear, and why the call ends with it."""
+        self._end_timer: asyncio.TimerHandle | None = None
 
     @property
     def seat(self) -> Seat | None:
@@ -88,6 +93,8 @@ class Caller:
         """The line has played what was sent before this mark."""
         if mark == "played:consent":
             self._conversation.handle.note_act(None, "call.consent_played", {})
+        elif self._ending is not None and mark == f"played:{self._ending[0]}":
+            self._conversation.end(self._ending[1])
 
     def say(self, *names: str, then: Callable[[], None] | None = None) -> None:
         """Play prompts, one after the other, then the music again."""
@@ -130,7 +137,7 @@ class Caller:
         self.wants = "callback"
         self._conversation.board.give_up_waiting(self._conversation, "callback")
         self.hush()
-        self.say("callback_confirmed", then=lambda: self._conversation.end("callback"))
+        self.say("callback_confirmed", then=lambda: self._end_when_heard("callback_confirmed", "callback"))
 
     def take_message(self) -> None:
         """Let them leave a message; the call's recording holds it. Without one, they are called back."""
@@ -149,12 +156,17 @@ class Caller:
         """Say that nobody can answer, and end the call."""
         self._conversation.board.give_up_waiting(self._conversation, None)
         self.hush()
-        self.say("nobody", then=lambda: self._conversation.end("nobody answered"))
+        self.say("nobody", then=lambda: self._end_when_heard("nobody", "nobody answered"))
 
     def _thank(self) -> None:
         self._stop_message_timer()
         self.hush()
-        self.say("voicemail_saved", then=lambda: self._conversation.end("voicemail"))
+        self.say("voicemail_saved", then=lambda: self._end_when_heard("voicemail_saved", "voicemail"))
+
+    def _end_when_heard(self, name: str, reason: str) -> None:
+        """End the call once the line has played this, or has had the time to."""
+        self._ending = name, reason
+        self._end_timer = asyncio.get_running_loop().call_later(HEARD_WITHIN_S, self._conversation.end, reason)
 
     def hang_up(self, reason: str) -> None:
         """End the line, unless it is broken."""
@@ -165,6 +177,8 @@ class Caller:
         """The call is over; what was to follow on a prompt no longer does."""
         self._playing = None
         self._stop_message_timer()
+        if self._end_timer is not None:
+            self._end_timer.cancel()
 
     def _stop_message_timer(self) -> None:
         if self._message_timer is not None:

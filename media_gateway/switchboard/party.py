@@ -9,9 +9,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 from uuid import UUID
 
+import numpy as np
+
 from infra.model import SAMPLES_PER_MS, Leg, SupervisionMode, utc_now
 from media_gateway.audio import FRAME_MS, Samples
-from media_gateway.bridge import Seat
+from media_gateway.bridge import SILENCE, Seat
 from media_gateway.chunker import Chunker
 from media_gateway.intake import unix_ms
 from media_gateway.ports import CallHandle, Peer, PeerState
@@ -25,6 +27,8 @@ Part = Literal["agent", "supervisor"]
 Media = Literal["wanted", "connecting", "connected", "lost"]
 
 _TRACK: Final = "microphone"
+FINISHED_MS: Final = 1_000
+"""Silence after which whatever somebody said counts as said to the end, although nothing more comes."""
 _DRIFT_MS: Final = 100
 """How far the record may lag behind the call's clock before that becomes a hole."""
 
@@ -35,17 +39,29 @@ class Record:
     def __init__(self, handle: CallHandle, leg: Leg, label: str, start_ms: int, *, recorded: bool) -> None:
         self.track, sink = handle.open_track(leg, label, recorded=recorded)
         self._chunker = Chunker(max(start_ms, 0), sink.put)
+        self._pausing_ms = 0
 
     def keep(self, samples: Samples | None, start_ms: int) -> None:
         """Take 20 ms from this moment of the call on; None: they are not part of it."""
         chunker = self._chunker
-        if samples is None:
-            chunker.skip(FRAME_MS * SAMPLES_PER_MS, "hold", unix_ms())
-            return
         behind_ms = start_ms - chunker.position_ms
+        if samples is None:
+            self._pausing_ms += FRAME_MS
+            if self._pausing_ms <= FINISHED_MS:
+                chunker.push(SILENCE, unix_ms())
+            else:
+                chunker.skip(max(behind_ms + FRAME_MS, 0) * SAMPLES_PER_MS, "hold", unix_ms())
+            return
+        self._pausing_ms = 0
         if behind_ms > _DRIFT_MS:
             chunker.skip(behind_ms * SAMPLES_PER_MS, "connection-lost", unix_ms())
         chunker.push(samples, unix_ms())
+
+    def fall_silent(self, until_ms: int) -> None:
+        """Nothing comes any more: let what was said last be finished."""
+        missing_ms = min(until_ms - self._chunker.position_ms, FINISHED_MS)
+        if missing_ms > 0:
+            self._chunker.push(np.zeros(missing_ms * SAMPLES_PER_MS, np.int16), unix_ms())
 
     def close(self) -> None:
         """Send the track's closing chunk."""
@@ -95,14 +111,18 @@ class Party:
             self.voice.catch_up()
             self._set_media("connected")
         elif state in {"lost", "closed"}:
-            self._let_go()
-            self._set_media("lost")
+            self.lose()
 
     def lose(self) -> None:
-        """The page is gone: whatever connection there was is of no use."""
+        """Whatever connection there was is of no use any more."""
         self._let_go()
         if self.media != "wanted":
             self._set_media("lost")
+            asyncio.get_running_loop().call_later(FINISHED_MS / 1000, self._fall_silent)
+
+    def _fall_silent(self) -> None:
+        if self._record is not None and self.media != "connected":
+            self._record.fall_silent(self.conversation.handle.clock_ms())
 
     def speak(self, *, recorded: bool, label: str = _TRACK) -> None:
         """Have the words kept from the next one on, on a new track."""

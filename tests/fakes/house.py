@@ -116,6 +116,7 @@ class FakeLine:
         self.sent: list[bytes] = []
         self.marks: list[str] = []
         self.clears = 0
+        self.conversation: Conversation | None = None
         self.keeps_call = False
         """Whether another stream still carries the call when this one hangs up."""
         self.voice: PacketVoice | None = None
@@ -131,6 +132,13 @@ class FakeLine:
 
     def mark(self, name: str) -> None:
         self.marks.append(name)
+
+    def echo_marks(self, since: int) -> int:
+        """Say that what was sent before these marks has been heard; return how many there are."""
+        for name in self.marks[since:]:
+            if self.conversation is not None:
+                self.conversation.caller.heard(name)
+        return len(self.marks)
 
     def hang_up(self, reason: str) -> None:
         if not self.keeps_call:
@@ -244,10 +252,12 @@ class House:
 
     def __init__(self) -> None:
         self.registry = FakeRegistry()
+        self.registry.recording = "on"
         self.clock = StillClock()
         self.directory = FakeDirectory()
         self.board = Switchboard(self.registry, self.clock, self.directory)
         self.lines: list[FakeLine] = []
+        self._echoed: dict[FakeLine, int] = {}
         self.desks: list[Desk] = []
 
     async def caller(self, sid: str = "CA1", *, returning: bool = False) -> tuple[Conversation, FakeLine]:
@@ -256,6 +266,7 @@ class House:
         handle = await self.registry.answer(call)
         line = FakeLine(handle)
         conversation, line.voice = await self.board.receive(handle, line, returning=returning)
+        line.conversation = conversation
         self.lines.append(line)
         return conversation, line
 
@@ -274,6 +285,7 @@ class House:
         for _ in range(times):
             for speaker in (*self.lines, *self.desks):
                 speaker.speak(self.clock.now_s)
+            self._echoed = {line: line.echo_marks(self._echoed.get(line, 0)) for line in self.lines}
             errands = self.clock.beat()
             if lag_s is None:
                 _carry_out(errands)

@@ -69,7 +69,8 @@ async def test_hold_is_music_for_the_caller_and_no_part_of_the_record(house: Hou
     assert line.hears() == set()
     assert any(line.sent[-1]), "music"
     assert "caller" not in ann.hears()
-    assert len(line.handle.sinks["agent"].pcm) <= before + 6400
+    house.beat()
+    assert not line.handle.sinks["agent"].pcm[before + 6400 :].strip(b"\0"), "at most silence, to end the sentence"
     conversation.hold(ann.phone.party, on=False)
     house.beat()
     assert line.hears() == {"ann"}
@@ -321,7 +322,6 @@ async def test_consent_is_asked_for_before_anybody_rings(house: House) -> None:
     house.beat(500)
     assert "played:consent" in line.marks
     assert ann.phone.offer is not None
-    conversation.caller.heard("played:consent")
     assert line.handle.acts == ["call.consent_played"]
 
 
