@@ -33,9 +33,9 @@ def loop_length(tokens: Sequence[int], *, repeats: int = 4) -> int:
     """
     for length in range(1, _LONGEST_CYCLE + 1):
         span = length * (repeats * 3 if length == 1 else repeats)
-        if span > len(tokens):
-            continue
         tail = tokens[-span:]
+        if span > len(tokens) or (length > 1 and len(set(tail)) == 1):
+            continue
         if all(tail[index] == tail[index - length] for index in range(length, span)):
             return length
     return 0

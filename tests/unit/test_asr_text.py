@@ -1,0 +1,87 @@
+"""Inventions are refused, speech is not."""
+
+from __future__ import annotations
+
+import pytest
+
+from workers.asr.engines.moonshine import read_tokens
+from workers.asr.text import compression_ratio, latin, loop_length, plausible, tidy
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("Yes.", 0.4),
+        ("No no no no.", 1.0),
+        ("You?", 0.5),
+        ("Thank you.", 0.8),
+        ("Nine, zero, seven, eight, six, six, six, six, one, seven.", 6.0),
+        ("so I said well if that is the case then we may as well go home now", 3.0),
+    ],
+)
+def test_what_people_say_is_kept(text: str, seconds: float) -> None:
+    assert plausible(text, seconds)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("", 3.0),
+        (" ... ", 3.0),
+        ("♪♪♪", 3.0),
+        ("You", 8.0),
+        ("Thank you for watching!", 2.0),
+        ("thanks for watching", 2.0),
+        ("one two three four five six seven eight nine ten eleven twelve thirteen", 0.5),
+        ("I am going to the shop. " * 12, 60.0),
+    ],
+)
+def test_what_nobody_said_is_refused(text: str, seconds: float) -> None:
+    assert not plausible(text, seconds)
+
+
+def test_a_cycle_counts_once_it_has_come_round_often_enough() -> None:
+    assert loop_length([1, 2, 3, 4, 5]) == 0
+    assert loop_length([9, 1, 2, 1, 2, 1, 2]) == 0
+    assert loop_length([9, 1, 2, 1, 2, 1, 2, 1, 2]) == 2
+    assert loop_length([7] * 11) == 0, "people say 'no' many times"
+    assert loop_length([7] * 12) == 1
+    assert loop_length([]) == 0
+
+
+def test_repetition_compresses() -> None:
+    assert compression_ratio("") == 0
+    assert compression_ratio("good morning " * 30) > 5
+    assert compression_ratio("I would like to know when my parcel is going to arrive, please.") < 1.2
+
+
+@pytest.mark.parametrize(
+    ("raw", "mended"),
+    [
+        ("Ah, Jack,, what was it", "Ah, Jack, what was it"),
+        ("at eight a. M. M..", "at eight a. M. M."),
+        ("Well ... I think", "Well... I think"),
+        ("so I thought ,yes", "so I thought,yes"),
+        ("Is it?", "Is it?"),
+        ("Wait...", "Wait..."),
+    ],
+)
+def test_punctuation_is_mended(raw: str, mended: str) -> None:
+    assert tidy(raw) == mended
+
+
+def test_letters_of_another_script_are_seen() -> None:
+    assert latin("Café, naïve: 2-3 o'clock!")
+    assert not latin("2-3ตวบนลาง")
+
+
+def test_a_token_table_is_read() -> None:
+    long = b"x" * 300
+    table = b"\x00" + b"\x03abc" + bytes([300 % 128 + 128, 300 // 128]) + long
+    assert read_tokens(table) == [b"", b"abc", long]
+
+
+@pytest.mark.parametrize("table", [b"\x05abc", b"\x80", b"\xac\x02" + b"x" * 299])
+def test_a_token_table_that_is_cut_short_is_refused(table: bytes) -> None:
+    with pytest.raises(ValueError, match="table ends"):
+        read_tokens(table)
