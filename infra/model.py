@@ -161,13 +161,14 @@ class TranscriptSegment:
     start_ms: int
     end_ms: int
     text: str
-    """What is shown."""
+    """What is shown: numbers, amounts and addresses as people write them."""
     original_text: str
     """What the recogniser wrote, before clean-up."""
     language: str
     confidence: float
     is_final: bool
     words: tuple[Word, ...] = ()
+    """Those of `text`; one that is written for several spoken ones lasts from the first to the last of them."""
     latency_ms: int | None = None
     """From the last spoken word, as it reached the gateway, to the event."""
 

@@ -288,6 +288,26 @@ class TestUndisturbed:
             assert segment.latency_ms is not None
             assert segment.latency_ms >= 0
 
+    async def test_a_price_is_shown_in_digits_beside_the_words_that_were_heard(
+        self, desk: Desk, speech: list[AudioChunk], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        heard = tuple(
+            Word(w, at * 100, at * 100 + 100, 0.9) for at, w in enumerate("It is twenty five dollars.".split())
+        )
+        text = " ".join(word.w for word in heard)
+
+        def transcribe(_samples: NDArray[np.float32], *, final: bool, **_: Any) -> Recognition:
+            return Recognition(text, "en", 0.9, heard if final else ())
+
+        monkeypatch.setattr(desk.engine, "transcribe", transcribe)
+        work = await desk.live_track([*speech[:29], replace(speech[29], last=True)])
+        for segment in await desk.finals(work):
+            assert (segment.text, segment.original_text) == ("It is $25.", text)
+            assert [word.w for word in segment.words] == ["It", "is", "$25."]
+            assert segment.words[-1].end_ms - segment.words[-1].start_ms == 300
+        partials = [told["text"] for told in await desk.events(work, "segment.partial")]
+        assert set(partials) == {"It is $25."}
+
     async def test_the_same_audio_gives_the_same_finals_however_it_arrives(
         self, desk: Desk, speech: list[AudioChunk], undisturbed: list[TranscriptSegment]
     ) -> None:

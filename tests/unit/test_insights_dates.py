@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.insight_calls import MONDAY
+from workers.asr.written import write
 from workers.insights import wording
 from workers.insights.dates import due
 
@@ -42,6 +43,8 @@ from workers.insights.dates import due
 )
 def test_named_days(words: str, day: str) -> None:
     assert due(wording.normal(wording.plain(words)), MONDAY) == date.fromisoformat(day)
+    written = write(words, "en")
+    assert due(wording.normal(wording.plain(written)), MONDAY) == date.fromisoformat(day), written
 
 
 @pytest.mark.parametrize(

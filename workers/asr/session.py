@@ -21,6 +21,7 @@ from workers.asr.engines import Recognition
 from workers.asr.scheduler import BusyError, Scheduler
 from workers.asr.segmenter import Action, Decode, Drop, Policy, Segmenter
 from workers.asr.vad import SpeechDetector
+from workers.asr.written import write_words
 from workers.owner import Holding
 from workers.persist import until_stored, until_told
 
@@ -374,10 +375,11 @@ class TrackSession:
 
     def _segment(self, decode: Decode, recognition: Recognition, *, is_final: bool) -> TranscriptSegment:
         work = self._work
-        words = tuple(
+        heard = tuple(
             Word(word.w, decode.audio_ms + word.start_ms, decode.audio_ms + word.end_ms, word.p)
-            for word in recognition.words
+            for word in (recognition.words if is_final else ())
         )
+        text, words = write_words(recognition.text.strip(), heard, recognition.language)
         return TranscriptSegment(
             id=segment_id(work.track.id, decode.seq),
             call_id=work.call.id,
@@ -388,12 +390,12 @@ class TrackSession:
             seq=decode.seq,
             start_ms=decode.start_ms,
             end_ms=decode.end_ms,
-            text=recognition.text.strip(),
+            text=text,
             original_text=recognition.text,
             language=recognition.language,
             confidence=recognition.confidence,
             is_final=is_final,
-            words=words if is_final else (),
+            words=words,
             latency_ms=self._latency_ms(decode.end_ms),
         )
 

@@ -52,7 +52,7 @@ _SPELLED_OUT: Final = tuple(
         (r"\b(?:m'?kay|okay|ok|okey)\b", "okay"),
     )
 )
-_NOT_A_WORD: Final = re.compile(r"[^a-z0-9$%'à-öø-ÿ]+")
+_NOT_A_WORD: Final = re.compile(r"[^a-z0-9$€£%'à-öø-ÿ]+")
 _MARKED_NUMBER: Final = re.compile(r"(?<=\d)[,.](?=\d)")
 _POSSESSIVE: Final = re.compile(r"'s?(?= |$)|(?<= )'")
 

@@ -79,6 +79,23 @@ describe('annotate', () => {
     ).toBe(text);
   });
 
+  it('places an amount and a sign that stands alone', () => {
+    const word = (w: string, p: number) => ({ w, start_ms: 0, end_ms: 100, p });
+    const words = [word('Das', 0.9), word('macht', 0.9), word('25,50', 0.9), word('€.', 0.3)];
+    expect(texts('Das macht 25,50 €.', words, '')).toEqual(['Das macht 25,50 ', '?€.']);
+    const all = annotate(
+      "That's $25.50, right?",
+      [word("That's", 1), word('$25.50,', 1), word('right?', 1)],
+      '',
+      true,
+    );
+    expect(all.filter((span) => span.word !== null).map((span) => span.text)).toEqual([
+      "That's",
+      '$25.50,',
+      'right?',
+    ]);
+  });
+
   it('marks nothing without a query', () => {
     expect(texts('as it is', [], '  ')).toEqual(['as it is']);
   });

@@ -86,5 +86,6 @@ function isUnsure(word: Word | undefined): word is Word {
 }
 
 function bare(word: string): string {
-  return word.toLowerCase().replace(/[^\p{L}\p{N}]/gu, '');
+  const lower = word.trim().toLowerCase();
+  return lower.replace(/[^\p{L}\p{N}]/gu, '') || lower; // '€' has nothing else
 }

@@ -1,0 +1,65 @@
+"""Writes what was said the way people write it: '$25.50' for 'twenty five dollars and fifty cents'.
+
+Pure: the same words give the same text, whatever came before them. docs/decisions/0007-written-form.md says what is
+written how, and why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from infra.model import Word
+from workers.asr.written import addresses, continental, english, spelling
+from workers.asr.written.grammar import Grammar
+from workers.asr.written.tokens import Edit, apply, realign, tokenise
+
+_GRAMMARS: Final[Mapping[str, Grammar]] = {"en": english.GRAMMAR, **continental.GRAMMARS}
+_PASSES: Final = 4
+"""A text is gone over until nothing changes any more; almost every one has nothing left to change after one pass."""
+
+
+def write(text: str, language: str) -> str:
+    """Return a text with its numbers, amounts, addresses and spelled names as people write them."""
+    return write_words(text, (), language)[0]
+
+
+def write_words(text: str, words: Sequence[Word], language: str) -> tuple[str, tuple[Word, ...]]:
+    """Return the text as `write` does, and its words with their times.
+
+    Where one written word stands for several spoken ones, it lasts from the first to the last of them.
+    """
+    for _ in range(_PASSES):
+        edits = _edits(text, language)
+        if not edits:
+            break
+        words = realign(text, words, edits) if words else ()
+        text = apply(text, edits)
+    return text, tuple(words)
+
+
+def _edits(text: str, language: str) -> list[Edit]:
+    """Return changes in order, none over another; addresses come before spellings, and both before numbers."""
+    grammar = _GRAMMARS.get(language)
+    tokens = tokenise(text) if grammar is not None else []
+    if grammar is None or not tokens:
+        return []
+    taken: set[int] = set()
+    edits = []
+    found: list[addresses.Address | spelling.Spelling] = [
+        *addresses.find(tokens, grammar.addresses),
+        *spelling.find(tokens, grammar.spelling),
+    ]
+    for piece in found:
+        place = range(piece.start, piece.end)
+        if taken.isdisjoint(place):
+            taken.update(place)
+            edits.append(Edit(tokens[piece.start].start, tokens[piece.end - 1].end, piece.written))
+    for edit in grammar.numbers(text, tokens, frozenset(taken)):
+        if not any(edit.start < other.end and other.start < edit.end for other in edits):
+            edits.append(edit)
+    return [edit for edit in sorted(edits, key=_start) if text[edit.start : edit.end] != edit.written]
+
+
+def _start(edit: Edit) -> int:
+    return edit.start
