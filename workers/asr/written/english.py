@@ -25,6 +25,7 @@ _VERBS_TOO: Final = frozenset({"may", "march"})
 _WEEKDAYS: Final = frozenset("monday tuesday wednesday thursday friday saturday sunday today tomorrow tonight".split())
 _HOURS_FROM: Final = frozenset("at by around until till before from between".split())
 _YEARS_FROM: Final = frozenset("in since of year by until from before after during late early circa".split()) | _MONTHS
+_PRICED: Final = frozenset("paid pay pays cost costs for charged spent".split())
 _DAYTIMES: Final = frozenset("tonight today tomorrow sharp".split())
 _SEQUENCE_NOUNS: Final = frozenset(
     "number numbers code pin cvv account card ending ends extension digits digit zip zipcode phone reference "
@@ -110,6 +111,8 @@ def _decimals(found: Sequence[Number], tokens: Sequence[Token]) -> list[Number]:
                 break
             digits, end, index = digits + found[index].digits, found[index].end, index + 1
         whole = before is not None and before.digits.isdigit() and not before.ordinal
+        if before is not None and before.digits == "1" and before.start > 0 and tokens[before.start - 1].low == "at":
+            whole = False  # at one point two people left
         if before is not None and whole and (number.single or len(digits) == 2):
             joined[-1] = Number(before.start, end, f"{before.digits}.{digits}")
         elif before is None and number.single and _is_share(tokens, point, end):
@@ -176,6 +179,10 @@ class _English:
             group = group[1:]
             if not group:
                 return
+        elif len(group) > 1 and group[0].ordinal:
+            yield from self._group(group[:1])
+            yield from self._group(group[1:])
+            return
         edits = (
             self._always(group)
             or self._year(group, dated=bool(dated))
@@ -313,7 +320,7 @@ class _English:
         likely = century.digits in {"18", "19"} or (century.digits == "20" and (named or 10 <= int(rest) <= 39))
         if measured or not (likely or (named and 11 <= int(century.digits) <= 17)):
             return []
-        if before == "at":
+        if before == "at" or (before in _PRICED and not dated):
             return []
         return [(century.start, group[-1].end, century.digits + rest)]
 
@@ -409,7 +416,7 @@ class _English:
             return []
         start = number.start
         bare = self._is_bare(number)
-        if bare and self._before(start) != "a":
+        if bare and (self._before(start) != "a" or self._before(start - 1) in {"of", "half", "quarter"}):
             return []
         if kept is not None:
             return [(start, end - 1, f"{sign}{head}"), (end - 1, end + 1, self._tokens[end - 1].text)]
@@ -484,10 +491,9 @@ class _English:
             end += 2
         else:
             return []
-        if self._low(number.start - 1, near=False) in {"and", "a"} and self._is_bare(number):
-            start = number.start - (self._before(number.start) == "a")
-        else:
-            start = number.start
+        start = number.start
+        if self._tokens[start].low in _MAGNITUDES and self._before(start) == "a":
+            start -= 1
         return [(start, end, f"{number.digits}%")]
 
     def _count(self, group: Sequence[Number]) -> list[tuple[int, int, str]]:
