@@ -316,8 +316,7 @@ async def test_a_queue_without_either_says_so_and_ends(house: House) -> None:
 async def test_consent_is_asked_for_before_anybody_rings(house: House) -> None:
     house.directory.queues = [replace(house.directory.queues[0], consent=True)]
     ann = await house.desk("ann")
-    house.registry.recording = "on"
-    conversation, line = await house.caller()
+    _, line = await house.caller()
     assert ann.phone.offer is None
     house.beat(500)
     assert "played:consent" in line.marks
