@@ -24,6 +24,7 @@ _FAILED: Final = Counter("hearline_work_failed_total", "Work that raised, by kin
 _BURIED: Final = Counter("hearline_work_dead_total", "Work given up for good, by kind", ["kind"])
 
 MAX_DELIVERIES: Final = 4
+LEFT_TO_PEERS_S: Final = 0.2
 
 
 @dataclasses.dataclass(slots=True)
@@ -38,7 +39,8 @@ class Owner:
     """Runs `work` for each piece taken, at most `capacity` at a time.
 
     `work` returns when the piece is finished for good. `bury` is called instead when it was handed out too often
-    without making progress; it tells the people concerned.
+    without making progress; it tells the people concerned. `patience_ms` says how long work is left to a peer who
+    has more time for it; 0 = nobody has.
     """
 
     def __init__(
@@ -49,11 +51,13 @@ class Owner:
         item_id: Callable[[Lease], UUID],
         work: Callable[[Holding], Awaitable[None]],
         bury: Callable[[Holding, str], Awaitable[None]],
+        patience_ms: Callable[[], Awaitable[int]] | None = None,
     ) -> None:
         self._queue = queue
         self._item_id = item_id
         self._work = work
         self._bury = bury
+        self._patience_ms = patience_ms
         self._free = asyncio.Semaphore(capacity)
         self._held: dict[str, Holding] = {}
 
@@ -78,7 +82,13 @@ class Owner:
 
     async def _take(self) -> Lease | None:
         try:
-            return await self._queue.take(block_ms=300)
+            patience_ms = await self._patience_ms() if self._patience_ms else 0
+            if not patience_ms:
+                return await self._queue.take(block_ms=300)
+            lease = await self._queue.take(block_ms=0, patience_ms=patience_ms)
+            if lease is None:
+                await asyncio.sleep(LEFT_TO_PEERS_S)
+            return lease
         except BusError as error:
             log.warning("no work can be taken", kind=self._queue.kind, error=type(error).__name__)
             await asyncio.sleep(0.5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, Final
 from uuid import UUID
 
@@ -22,12 +23,22 @@ class Presence:
         self._redis: Any = redis
 
     async def gateway(self, gateway_id: str) -> None:
-        """Say that this gateway lives."""
-        await self._redis.set(keys.gateway(gateway_id), b"1", ex=PRESENCE_S)
+        """Say that this gateway lives, and how far its clock is ahead of Redis' own."""
+        await self._redis.set(keys.gateway(gateway_id), str(await self._ahead_ms()), ex=PRESENCE_S)
 
     async def gateway_lives(self, gateway_id: str) -> bool:
         """Return whether that gateway was heard of in the last seconds."""
         return bool(await self._redis.exists(keys.gateway(gateway_id)))
+
+    async def ahead_of_gateway_ms(self, gateway_id: str) -> int | None:
+        """Return how far this machine's clock is ahead of a gateway's, in milliseconds; None when it is silent."""
+        told = await self._redis.get(keys.gateway(gateway_id))
+        return None if told is None else await self._ahead_ms() - int(told)
+
+    async def _ahead_ms(self) -> int:
+        before_s = time.time()
+        seconds, micros = await self._redis.time()
+        return int((before_s + time.time()) / 2 * 1000) - (int(seconds) * 1000 + int(micros) // 1000)
 
     async def worker(self, kind: keys.Work, worker_id: str, about: dict[str, Any]) -> None:
         """Say that this worker lives, and what it runs (engine, model, tracks ...)."""
@@ -45,6 +56,10 @@ class Presence:
         if silent := [name for name, raw in told.items() if raw is None]:
             await self._redis.srem(keys.workers(kind), *silent)
         return [msgspec.json.decode(raw) for raw in told.values() if raw is not None]
+
+    async def overload_step(self) -> int:
+        """Return how much the recognisers leave out: the highest step that a living one tells of."""
+        return max((int(about.get("overload_step", 0)) for about in await self.workers("asr")), default=0)
 
     async def phone(self, user_id: UUID) -> str | None:
         """Return whether a user takes calls, as it was said last."""

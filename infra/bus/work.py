@@ -79,15 +79,43 @@ class WorkQueue:
             args=[codec.work_to_bytes(item), KNOWN_S],
         )
 
-    async def take(self, *, block_ms: int) -> Lease | None:
-        """Return work that nobody owns: left behind by a silent owner, or new; None after `block_ms` without any."""
+    async def take(self, *, block_ms: int, patience_ms: int = 0) -> Lease | None:
+        """Return work that nobody owns: left behind by a silent owner, or new; None after `block_ms` without any.
+
+        With `patience_ms` only what nobody else has taken for so long is taken, and nothing is waited for.
+        """
         try:
-            return await self._abandoned() or await self._fresh(block_ms)
+            if not patience_ms:
+                return await self._abandoned(self.lease_ms) or await self._fresh(block_ms)
+            if lease := await self._abandoned(self.lease_ms + patience_ms):
+                return lease
+            return await self._fresh(None) if await self.unowned_ms() >= patience_ms else None
         except ResponseError as error:
             if not str(error).startswith("NOGROUP"):
                 raise
             await self._make_group()
             return None
+
+    async def held(self) -> dict[str, int]:
+        """Return how many pieces of work each owner holds; owners with none are left out."""
+        try:
+            summary = await self._redis.xpending(self._stream, GROUP)
+        except ResponseError:
+            return {}  # nobody has taken anything yet
+        return {_text(owner["name"]): int(owner["pending"]) for owner in summary["consumers"]}
+
+    async def unowned_ms(self) -> int:
+        """Return for how many milliseconds the oldest announcement has waited for its first owner; 0 without any."""
+        try:
+            (group,) = await self._redis.xinfo_groups(self._stream)
+        except (ResponseError, ValueError):
+            return 0
+        after = _text(group["last-delivered-id"])
+        entries = await self._redis.xrange(self._stream, min=f"({after}", count=1)
+        if not entries:
+            return 0
+        seconds, micros = await self._redis.time()
+        return max(0, int(seconds) * 1000 + int(micros) // 1000 - int(_text(entries[0][0]).split("-")[0]))
 
     async def renew(self, lease: Lease, *, progressed: bool = False) -> bool:
         """Keep the lease; False when it belongs to somebody else by now. `progressed` forgives earlier failures."""
@@ -116,17 +144,17 @@ class WorkQueue:
         """Return how many pieces of work are in the dead stream."""
         return int(await self._redis.xlen(keys.dead(self.kind)))
 
-    async def _abandoned(self) -> Lease | None:
+    async def _abandoned(self, idle_ms: int) -> Lease | None:
         # Not XAUTOCLAIM: it looks at the first few pending entries only, which may all be in good hands.
-        pending = {"min": "-", "max": "+", "count": 1, "idle": self.lease_ms}
+        pending = {"min": "-", "max": "+", "count": 1, "idle": idle_ms}
         while silent := await self._redis.xpending_range(self._stream, GROUP, **pending):
             entry, deliveries = silent[0]["message_id"], silent[0]["times_delivered"]
-            claimed = await self._redis.xclaim(self._stream, GROUP, self.owner, self.lease_ms, [entry])
+            claimed = await self._redis.xclaim(self._stream, GROUP, self.owner, idle_ms, [entry])
             if claimed and claimed[0][0] is not None:  # else a peer was quicker
                 return _lease(entry, claimed[0][1], deliveries + 1)
         return None
 
-    async def _fresh(self, block_ms: int) -> Lease | None:
+    async def _fresh(self, block_ms: int | None) -> Lease | None:
         reply = await self._redis.xreadgroup(GROUP, self.owner, {self._stream: ">"}, count=1, block=block_ms)
         if not reply:
             return None
@@ -144,3 +172,7 @@ class WorkQueue:
 def _lease(entry: bytes, fields: dict[bytes, bytes], deliveries: int) -> Lease:
     """An entry that is not ours has an empty item, which nobody can read."""
     return Lease(entry.decode(), fields.get(b"item", b""), deliveries)
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value
