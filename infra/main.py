@@ -40,6 +40,7 @@ from infra.telemetry import logger
 if TYPE_CHECKING:
     from media_gateway.app import Gateway
     from webhooks.twilio_status import CallStatus
+    from workers.asr.lighter import Pair
 
 log = logger(__name__)
 
@@ -149,27 +150,12 @@ async def _calls_over(gateway: Gateway) -> None:
 
 
 async def _work_asr(settings: Settings) -> None:
-    from workers.asr.engines import UnknownEngineError, open_engine
-    from workers.asr.models import ModelMissingError
     from workers.asr.scheduler import Scheduler
     from workers.asr.session import Tools
     from workers.asr.worker import AsrWorker
 
-    try:
-        engine = open_engine(
-            settings.asr_engine,
-            settings.asr_model or "auto",
-            settings.asr_device,
-            settings.asr_language,
-            data_dir=settings.hearline_data_dir,
-            threads=settings.asr_threads,
-        )
-    except (ModelMissingError, UnknownEngineError) as error:
-        raise UnusableError(str(error)) from error
-    engine.warm_up()
-    log.info("recogniser ready", engine=engine.name, threads=settings.asr_threads)
+    scheduler = Scheduler(_open_recogniser(settings))
     async with _database(settings) as pool, _redis(settings) as redis:
-        scheduler = Scheduler(engine, threads=1)
         presence = Presence(redis)
         tools = Tools(
             audio=AudioStreams(redis),
@@ -182,6 +168,37 @@ async def _work_asr(settings: Settings) -> None:
         )
         queue = WorkQueue(redis, "asr", f"asr-{uuid4().hex[:12]}")
         await until_stopped(AsrWorker(queue, scheduler, tools, presence).run())
+
+
+def _open_recogniser(settings: Settings) -> Pair:
+    """Load the recogniser, and name the lighter one for overload where this machine has it."""
+    from workers.asr.cores import recogniser_threads, usable_cores
+    from workers.asr.engines import Engine, UnknownEngineError, open_engine
+    from workers.asr.lighter import Pair, lighter_model
+    from workers.asr.models import ModelMissingError
+
+    cores = usable_cores()
+    threads = recogniser_threads(settings.asr_threads, cores)
+
+    def opened(model: str) -> Engine:
+        return open_engine(
+            settings.asr_engine,
+            model,
+            settings.asr_device,
+            settings.asr_language,
+            data_dir=settings.hearline_data_dir,
+            threads=threads,
+        )
+
+    model = settings.asr_model or "auto"
+    try:
+        engine = opened(model)
+    except (ModelMissingError, UnknownEngineError) as error:
+        raise UnusableError(str(error)) from error
+    engine.warm_up()
+    lighter = lighter_model(engine.name, settings.hearline_data_dir)
+    log.info("recogniser ready", engine=engine.name, lighter=lighter, threads=threads, cores=cores)
+    return Pair(engine, lighter=(lambda: opened(lighter)) if lighter else None, again=lambda: opened(model))
 
 
 async def _work_insights(settings: Settings) -> None:

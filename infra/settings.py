@@ -89,7 +89,9 @@ class Settings(BaseSettings):
     asr_model: str | None = Field(None, description="a size, a hub name or a folder")
     asr_device: AsrDevice = Field("auto", description="where it runs")
     asr_language: str = Field("auto", pattern=r"^(auto|[a-z]{2,3})$", description="ISO 639 code, or auto")
-    asr_threads: int = Field(1, ge=1, le=64, description="threads that one recognition uses")
+    asr_threads: int = Field(
+        0, ge=0, le=64, description="threads that one recognition uses; 0: what the machine has, but for one core"
+    )
 
     llm_provider: LlmProvider = Field("none", description="language model for insights")
     llm_base_url: str | None = Field(None, description="its OpenAI-compatible address (a preset for all but custom)")

@@ -130,7 +130,7 @@ class Desk:
             presence=self.presence,
             calls=CallStore(pool),
             transcripts=TranscriptStore(pool),
-            scheduler=Scheduler(self.engine, threads=1),
+            scheduler=Scheduler(self.engine),
             language="en",
         )
 
@@ -535,7 +535,7 @@ class TestTakeover:
     ) -> None:
         def worker(name: str) -> AsrWorker:
             queue = WorkQueue(desk.redis, "asr", name, lease_ms=600_000)
-            return AsrWorker(queue, Scheduler(desk.engine, threads=1), desk.tools, desk.presence)
+            return AsrWorker(queue, Scheduler(desk.engine), desk.tools, desk.presence)
 
         work, half = track_work(), len(speech) // 2
         await WorkQueue(desk.redis, "asr", "gateway").announce(work)

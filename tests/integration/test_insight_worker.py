@@ -267,6 +267,30 @@ async def test_a_grave_complaint_raises_one_alert(desk: Desk) -> None:
     assert len({alert.data["severity"] for alert in alerts}) == len(alerts)
 
 
+async def test_while_words_come_late_nothing_is_analysed_and_then_it_goes_on_by_itself(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.insights.worker.LOOK_S", 0.02)
+    presence = Presence(desk.redis)
+
+    async def paused(*, wanted: bool) -> bool:
+        return [about["paused"] for about in await presence.workers("insights")] == [wanted]
+
+    await presence.worker("asr", "asr-1", {"worker": "asr-1", "overload_step": 3})
+    monkeypatch.setattr("workers.insights.worker.RENEW_S", 0.05)
+    async with working(desk):
+        await until(lambda: paused(wanted=True))
+        for role, text in SAID:
+            await desk.say(role, text)
+        await desk.end()
+        await asyncio.sleep(1.5)
+        assert await desk.insights() == {}
+        await presence.worker("asr", "asr-1", {"worker": "asr-1", "overload_step": 2})
+        await desk.settled()
+        await until(lambda: paused(wanted=False))
+    assert set(await desk.insights()) >= {"summary", "complaint"}
+
+
 async def _with(desk: Desk, kind: str, **members: Any) -> dict[str, Any] | None:
     """The call's insights once there is one of that kind with these members."""
     found = await desk.insights()

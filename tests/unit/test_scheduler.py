@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Hashable, Sequence
 from contextlib import asynccontextmanager
 
 import numpy as np
@@ -10,15 +10,16 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.conftest import until
-from workers.asr import scheduler as module
 from workers.asr.engines import Recognition
-from workers.asr.scheduler import BusyError, Kind, Scheduler
+from workers.asr.lighter import Pair
+from workers.asr.overload import Ladder, Overload, Step
+from workers.asr.scheduler import BusyError, Draft, Kind, Request, Scheduler
 
 
 class GatedEngine:
     """Answers with the number of samples; holds every answer back while `gate` is closed."""
 
-    name = "gated"
+    name: str = "gated"
     languages = frozenset({"en"})
     longest_ms = 10_000
 
@@ -26,11 +27,13 @@ class GatedEngine:
         self.gate = threading.Event()
         self.asked: list[tuple[int, bool]] = []
         """(samples, final) of each call, in order."""
+        self.earlier: list[Recognition | None] = []
 
     def transcribe(
         self, samples: NDArray[np.float32], *, language: str, final: bool, earlier: Recognition | None = None
     ) -> Recognition:
         self.asked.append((samples.size, final))
+        self.earlier.append(earlier)
         assert self.gate.wait(20)
         if samples.size == 0:
             raise ValueError("nothing to hear")
@@ -44,6 +47,23 @@ class GatedEngine:
         return [size for size, _ in self.asked]
 
 
+class BatchEngine(GatedEngine):
+    """Takes up to four at once."""
+
+    name = "batching"
+    batch_most = 4
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batches: list[list[int]] = []
+
+    def transcribe_batch(
+        self, samples: Sequence[NDArray[np.float32]], *, language: str, final: bool
+    ) -> list[Recognition]:
+        self.batches.append([piece.size for piece in samples])
+        return [self.transcribe(piece, language=language, final=final) for piece in samples]
+
+
 class Desk:
     """A running scheduler and the requests that were made of it."""
 
@@ -52,28 +72,43 @@ class Desk:
         self.engine = engine
         self._tasks = tasks
 
-    async def ask(self, size: int, kind: Kind) -> asyncio.Task[str]:
+    async def ask(self, size: int, kind: Kind, *, caller: Hashable = None, due_ms: int = 0) -> asyncio.Task[str]:
         """Ask for `size` samples; the request is on its way when this returns."""
 
         async def answer() -> str:
-            recognition = await self.scheduler.recognise(np.zeros(size, np.float32), language="en", kind=kind)
-            return recognition.text
+            samples = np.zeros(size, np.float32)
+            said = await self.scheduler.recognise(samples, language="en", kind=kind, caller=caller, due_ms=due_ms)
+            return said.text
 
         task = self._tasks.create_task(answer())
         await asyncio.sleep(0)
         return task
 
+    def request(self, size: int, kind: Kind, earlier: Draft | None = None) -> Request:
+        return self.scheduler.ask(np.zeros(size, np.float32), language="en", kind=kind, earlier=earlier)
+
     async def occupy(self) -> asyncio.Task[str]:
         """Give the engine a first request that it works on until the gate opens."""
-        task = await self.ask(1, "partial")
+        task = await self.ask(1, "final", caller="first")
         await until(lambda: self.engine.asked)
         return task
 
 
+class Dial(Overload):
+    """An overload whose step the test sets."""
+
+    def __init__(self) -> None:
+        self.ladder = Ladder()
+        super().__init__(self.ladder)
+
+
 @asynccontextmanager
-async def desk(capacity: int = 64) -> AsyncIterator[Desk]:
-    engine = GatedEngine()
-    scheduler = Scheduler(engine, threads=1, capacity=capacity)
+async def desk(
+    capacity: int = 64, engine: GatedEngine | None = None, lighter: GatedEngine | None = None, dial: Dial | None = None
+) -> AsyncIterator[Desk]:
+    engine = engine or GatedEngine()
+    pair = Pair(engine, lighter=(lambda: lighter) if lighter else None)
+    scheduler = Scheduler(pair, overload=dial, capacity=capacity)
     async with asyncio.TaskGroup() as tasks:
         serving = tasks.create_task(scheduler.run())
         try:
@@ -105,31 +140,131 @@ async def test_everybody_gets_their_own_answer_and_partials_are_named_as_such() 
     assert dict(at.engine.asked) == {size: size % 3 != 0 for size in sizes}
 
 
-async def test_a_partial_gives_way_while_a_final_waits_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with desk() as at:
+async def test_while_words_come_late_guesses_are_refused_and_waiting_partials_dropped() -> None:
+    dial = Dial()
+    async with desk(dial=dial) as at:
         first = await at.occupy()
-        assert at.scheduler.waiting_s() == 0.0
+        waiting = at.request(3, "partial")
         final = await at.ask(2, "final")
-        welcome = await at.ask(3, "partial")
-        monkeypatch.setattr(module, "PARTIALS_STOP_S", 0.0)
-        await until(lambda: at.scheduler.waiting_s() > 0)
-        with pytest.raises(BusyError):
-            await at.scheduler.recognise(np.zeros(4, np.float32), language="en", kind="partial")
-        speculative = await at.ask(5, "speculative")
+        dial.ladder.step = Step.NO_PARTIALS
+        kinds: list[Kind] = ["partial", "speculative"]
+        for kind in kinds:
+            with pytest.raises(BusyError):
+                at.request(4, kind)
         at.engine.gate.set()
-        assert await asyncio.gather(first, final, speculative, welcome) == ["1", "2", "5", "3"]
-        assert at.scheduler.waiting_s() == 0.0
+        with pytest.raises(BusyError):
+            await waiting.answer
+        assert await asyncio.gather(first, final) == ["1", "2"]
+        dial.ladder.step = Step.IN_TIME
         assert await (await at.ask(6, "partial")) == "6"
 
 
-async def test_when_nobody_else_can_wait_partials_are_dropped_and_finals_are_not() -> None:
+async def test_when_nobody_else_can_wait_guesses_are_refused_and_finals_are_not() -> None:
     async with desk(capacity=2) as at:
         waiting = [await at.occupy()]
         waiting += [await at.ask(size, "final") for size in (2, 3, 4, 5)]
         with pytest.raises(BusyError):
-            await at.scheduler.recognise(np.zeros(9, np.float32), language="en", kind="partial")
+            at.request(9, "partial")
         at.engine.gate.set()
         assert await asyncio.gather(*waiting) == ["1", "2", "3", "4", "5"]
+
+
+async def test_the_oldest_audio_goes_first_whoever_asked_first() -> None:
+    async with desk() as at:
+        waiting = [await at.occupy()]
+        waiting += [await at.ask(size, "final", caller=size, due_ms=50 - size) for size in (11, 12, 13)]
+        at.engine.gate.set()
+        await asyncio.gather(*waiting)
+    assert at.engine.order == [1, 13, 12, 11]
+
+
+async def test_a_call_with_hours_of_backlog_does_not_make_others_wait() -> None:
+    """An import's audio always is the oldest; yet calls that speak now and then are served between its segments."""
+    long, short = 12 * 16_000, 16_000
+    async with desk() as at:
+        waiting = [await at.occupy()]
+        waiting += [await at.ask(long + number, "final", caller="import", due_ms=number) for number in range(6)]
+        callers = [f"call {number % 2}" for number in range(6)]
+        waiting += [await at.ask(short, "final", caller=caller, due_ms=900) for caller in callers]
+        at.engine.gate.set()
+        await asyncio.gather(*waiting)
+    after_first_import = at.engine.order[2:]
+    assert at.engine.order[1] == long
+    assert all(size < long for size in after_first_import[:6])
+    assert after_first_import[6:] == [long + number for number in range(1, 6)]
+
+
+async def test_a_call_that_was_silent_gets_no_credit_for_it() -> None:
+    async with desk() as at:
+        waiting = [await at.occupy()]
+        waiting += [await at.ask(160_000 + number, "final", caller="talker") for number in range(4)]
+        at.engine.gate.set()
+        await asyncio.gather(*waiting)
+        at.engine.gate.clear()
+        held = await at.ask(160_000, "final", caller="talker")
+        await until(lambda: len(at.engine.asked) == 6)
+        late = [await at.ask(160_100 + number, "final", caller="newcomer", due_ms=9) for number in range(4)]
+        late += [await at.ask(160_200 + number, "final", caller="talker", due_ms=9) for number in range(2)]
+        at.engine.gate.set()
+        await asyncio.gather(held, *late)
+    # The newcomer starts level with the talker before the one in hand: one turn ahead, not four.
+    turns = [size // 100 % 10 for size in at.engine.order[6:]]
+    assert turns == [1, 1, 2, 1, 2, 1]
+
+
+async def test_a_guess_that_came_true_is_as_urgent_as_a_final() -> None:
+    async with desk() as at:
+        first = await at.occupy()
+        guess = at.request(10, "speculative")
+        final = at.request(20, "final")
+        guess.promote()
+        at.engine.gate.set()
+        await asyncio.gather(first, guess.answer, final.answer)
+    assert at.engine.order == [1, 10, 20]
+
+
+async def test_engines_that_gain_nothing_by_it_are_asked_one_by_one_and_others_in_batches() -> None:
+    engine = BatchEngine()
+    async with desk(engine=engine) as at:
+        waiting = [await at.occupy()]
+        sizes = [100, 101, 300, 102, 103, 104, 110]
+        waiting += [await at.ask(size, "final", caller=size) for size in sizes]
+        waiting.append(await at.ask(105, "partial"))
+        at.engine.gate.set()
+        answers = await asyncio.gather(*waiting)
+    assert answers == ["1", *map(str, sizes), "105"]
+    assert engine.batches == [[100, 101, 102, 103], [104, 110]]
+
+
+async def test_a_batch_that_fails_is_recognised_one_by_one() -> None:
+    class Picky(BatchEngine):
+        def transcribe_batch(self, samples: Sequence[NDArray[np.float32]], **_: object) -> list[Recognition]:
+            raise RuntimeError("out of memory")
+
+    async with desk(engine=Picky()) as at:
+        waiting = [await at.occupy()]
+        waiting += [await at.ask(size, "final") for size in (50, 51, 52)]
+        at.engine.gate.set()
+        assert await asyncio.gather(*waiting) == ["1", "50", "51", "52"]
+
+
+async def test_far_behind_a_lighter_engine_answers_until_all_is_well_again() -> None:
+    dial, lighter = Dial(), GatedEngine()
+    lighter.name = "lighter"
+    lighter.gate.set()
+    async with desk(lighter=lighter, dial=dial) as at:
+        at.engine.gate.set()
+        one = at.request(10, "final")
+        draft = Draft(one.engine or "gated", await one.answer)
+        dial.ladder.step = Step.LIGHTER_MODEL
+        two = at.request(11, "final", earlier=draft)
+        await two.answer
+        assert (two.engine, at.scheduler.engine_name) == ("lighter", "lighter")
+        assert lighter.earlier == [None]  # a stranger's draft is no use to it
+        dial.ladder.step = Step.NO_PARTIALS
+        three = at.request(12, "final", earlier=draft)
+        await three.answer
+        assert (three.engine, at.engine.earlier[-1]) == ("gated", draft.recognition)
 
 
 async def test_an_error_reaches_the_one_who_asked_and_nobody_else() -> None:
@@ -137,7 +272,6 @@ async def test_an_error_reaches_the_one_who_asked_and_nobody_else() -> None:
         at.engine.gate.set()
         with pytest.raises(ValueError, match="nothing to hear"):
             await at.scheduler.recognise(np.zeros(0, np.float32), language="en", kind="final")
-        assert at.scheduler.waiting_s() == 0.0
         assert await (await at.ask(2, "final")) == "2"
 
 

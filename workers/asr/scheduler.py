@@ -1,19 +1,22 @@
-"""Who is recognised next: finals before speculation before partials, the oldest first."""
+"""Who is recognised next: finals before speculation before partials, the oldest first, no call at others' cost."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable
+from collections.abc import Hashable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 from prometheus_client import Counter, Histogram
 
+from infra.model import SAMPLE_RATE_HZ
 from workers.asr.engines import Engine, Recognition
+from workers.asr.lighter import Pair
+from workers.asr.overload import Overload, Step
 
 Kind = Literal["final", "speculative", "partial"]
 
@@ -23,89 +26,270 @@ _AUDIO: Final = Counter("hearline_asr_audio_seconds_total", "Seconds of audio re
 _DROPPED: Final = Counter("hearline_asr_partials_dropped_total", "Partials dropped because finals had to wait")
 _WAIT: Final = Histogram("hearline_asr_wait_seconds", "From asking for a recognition to its start", ["kind"])
 
-PARTIALS_STOP_S: Final = 2.0
-"""Partials are dropped while the oldest waiting request is older than this."""
+FAIR_S: Final = 5.0
+"""The oldest goes first, unless its call has been given so many more seconds of audio than another that waits."""
+REQUEST_COST_S: Final = 0.5
+"""What a recognition costs beside the length of its audio."""
+BATCH_SPREAD: Final = 1.25
+"""A batch holds no audio longer than its shortest times this: what is padded is computed too."""
 
 
 class BusyError(RuntimeError):
     """This partial was dropped: there is more urgent work than time."""
 
 
-class Scheduler:
-    """Runs one engine on `threads` threads for all tracks of the process.
+@runtime_checkable
+class Batching(Protocol):
+    """What an engine has that is quicker with several stretches of audio at once. Others are asked one by one."""
 
-    At most `capacity` requests wait; finals beyond that make their track wait, which leaves its audio in Redis.
-    """
+    @property
+    def batch_most(self) -> int:
+        """How many at once still pay; 1 where they do not."""
+        ...
 
-    def __init__(self, engine: Engine, *, threads: int, capacity: int = 256) -> None:
-        self.engine = engine
-        self._threads = threads
-        self._queue: asyncio.PriorityQueue[tuple[int, float, int, _Request]] = asyncio.PriorityQueue(capacity)
-        self._number = itertools.count()
-        self._finals_since: dict[int, float] = {}
+    def transcribe_batch(
+        self, samples: Sequence[NDArray[np.float32]], *, language: str, final: bool
+    ) -> Sequence[Recognition]:
+        """Return the words of each, in order; see `Engine.transcribe`."""
+        ...
 
-    def waiting_s(self) -> float:
-        """Return the age in seconds of the oldest final that waits."""
-        oldest = next(iter(self._finals_since.values()), None)
-        return 0.0 if oldest is None else asyncio.get_running_loop().time() - oldest
 
-    async def recognise(
-        self, samples: NDArray[np.float32], *, language: str, kind: Kind, earlier: Recognition | None = None
-    ) -> Recognition:
-        """Return the words of `samples` (16 kHz mono, -1..1). Raises BusyError for a partial that has to give way.
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What an engine heard in a segment when it was shorter; of use to that engine alone."""
 
-        `earlier` is what was recognised in the same segment when it was shorter: a draft that saves time.
-        """
-        loop = asyncio.get_running_loop()
-        if kind == "partial" and (self._queue.full() or self.waiting_s() > PARTIALS_STOP_S):
-            _DROPPED.inc()
-            raise BusyError
-        request = _Request(samples, language, kind, earlier, loop.create_future())
-        number, asked = next(self._number), loop.time()
-        if kind == "final":
-            self._finals_since[number] = asked
-        try:
-            await self._queue.put((_URGENCY[kind], asked, number, request))
-            return await request.answer
-        finally:
-            self._finals_since.pop(number, None)
-            request.answer.cancel()  # whoever stopped waiting needs no answer any more
-
-    async def run(self) -> None:
-        """Recognise for ever."""
-        with ThreadPoolExecutor(self._threads, thread_name_prefix="asr") as pool:
-            async with asyncio.TaskGroup() as tasks:
-                for _ in range(self._threads):
-                    tasks.create_task(self._serve(pool))
-
-    async def _serve(self, pool: ThreadPoolExecutor) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            _, asked, _, request = await self._queue.get()
-            if request.answer.done():
-                continue
-            started = loop.time()
-            _WAIT.labels(request.kind).observe(started - asked)
-            try:
-                recognition = await loop.run_in_executor(pool, request.run(self.engine))
-            except Exception as error:  # noqa: BLE001  (handed to the one who asked)
-                if not request.answer.done():
-                    request.answer.set_exception(error)
-                continue
-            _BUSY.labels(request.kind).inc(loop.time() - started)
-            _AUDIO.labels(request.kind).inc(len(request.samples) / 16_000)
-            if not request.answer.done():
-                request.answer.set_result(recognition)
+    engine: str
+    recognition: Recognition
 
 
 @dataclass(slots=True, eq=False)
-class _Request:
+class Request:
+    """A recognition that was asked for. Await `answer`; `leave` when nobody needs it any more."""
+
+    kind: Kind
     samples: NDArray[np.float32]
     language: str
-    kind: Kind
-    earlier: Recognition | None
+    caller: Hashable
+    due_ms: int
+    number: int
+    asked_s: float
+    earlier: Draft | None
     answer: asyncio.Future[Recognition]
+    engine: str = ""
+    """Which engine answered."""
 
-    def run(self, engine: Engine) -> Callable[[], Recognition]:
-        final = self.kind != "partial"
-        return lambda: engine.transcribe(self.samples, language=self.language, final=final, earlier=self.earlier)
+    def promote(self) -> None:
+        """The text that was wanted in case the segment ends is now wanted because it has ended."""
+        self.kind = "final"
+
+    def leave(self) -> None:
+        """Want no answer any more."""
+        self.answer.cancel()
+
+    @property
+    def cost_s(self) -> float:
+        """Return what its call is charged."""
+        return self.samples.size / SAMPLE_RATE_HZ + REQUEST_COST_S
+
+
+class Line:
+    """The requests that wait, and how much each call has been given."""
+
+    def __init__(self) -> None:
+        self._waiting: list[Request] = []
+        self._given_s: dict[Hashable, float] = {}
+        """Seconds of audio by call; a call that was away starts with what the least served had when it came."""
+        self._level_s = 0.0
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(self, request: Request) -> None:
+        """Have a request wait."""
+        self._waiting.append(request)
+
+    def tidy(self, *, partials: bool) -> list[Request]:
+        """Take out what nobody waits for any more and, unless `partials` may stay, those; return the latter."""
+        dropped = [] if partials else [request for request in self._waiting if request.kind == "partial"]
+        self._waiting = [
+            request
+            for request in self._waiting
+            if not request.answer.done() and (partials or request.kind != "partial")
+        ]
+        return dropped
+
+    def next(self, among: Iterable[Request] | None = None) -> Request | None:
+        """Take out whose turn it is, and charge its call."""
+        candidates = [request for request in (self._waiting if among is None else among) if not request.answer.done()]
+        if not candidates:
+            return None
+        urgent = min(_URGENCY[request.kind] for request in candidates)
+        candidates = [request for request in candidates if _URGENCY[request.kind] == urgent]
+        least_s = min(self._given(request) for request in candidates)
+        fair = (request for request in candidates if self._given(request) < least_s + FAIR_S)
+        chosen = min(fair, key=lambda request: (request.due_ms, request.number))
+        self._waiting.remove(chosen)
+        self._level_s = max(self._level_s, least_s)
+        self._given_s[chosen.caller] = self._given(chosen) + chosen.cost_s
+        if len(self._given_s) > 2 * len(self._waiting) + 64:
+            self._given_s = {caller: given for caller, given in self._given_s.items() if given > self._level_s}
+        return chosen
+
+    def alike(self, first: Request, most: int) -> list[Request]:
+        """Take out, in their turn, up to `most` - 1 requests that fit into a batch with `first`; it comes first."""
+        batch = [first]
+        sizes = [first.samples.size, first.samples.size]
+        while len(batch) < most:
+            fitting = [
+                request
+                for request in self._waiting
+                if request.kind == first.kind
+                and request.language == first.language
+                and max(*sizes, request.samples.size) <= BATCH_SPREAD * min(*sizes, request.samples.size)
+            ]
+            request = self.next(fitting)
+            if request is None:
+                break
+            batch.append(request)
+            sizes = [min(sizes[0], request.samples.size), max(sizes[1], request.samples.size)]
+        return batch
+
+    def _given(self, request: Request) -> float:
+        return max(self._given_s.get(request.caller, 0.0), self._level_s)
+
+
+class Scheduler:
+    """Runs one engine, one recognition or batch at a time, for all tracks of the process.
+
+    A track asks for one final at a time, so that what waits is bounded by the tracks; beyond `capacity` waiting
+    requests, and while `overload` says so, partials and speculation are refused. Finals never are.
+    """
+
+    def __init__(self, engine: Engine | Pair, *, overload: Overload | None = None, capacity: int = 256) -> None:
+        self.overload = overload or Overload()
+        self._pair = engine if isinstance(engine, Pair) else Pair(engine)
+        self._capacity = capacity
+        self._line = Line()
+        self._number = itertools.count()
+        self._news = asyncio.Event()
+
+    @property
+    def engine_name(self) -> str:
+        """Return which engine is in use."""
+        return self._pair.name
+
+    @property
+    def longest_ms(self) -> int:
+        """Return the longest audio, in milliseconds, that may be asked for at once."""
+        return self._pair.longest_ms
+
+    def ask(
+        self,
+        samples: NDArray[np.float32],
+        *,
+        language: str,
+        kind: Kind,
+        caller: Hashable = None,
+        due_ms: int = 0,
+        earlier: Draft | None = None,
+    ) -> Request:
+        """Ask for the words of `samples` (16 kHz mono, -1..1). Raises BusyError where a guess has to give way.
+
+        `caller` is the call that is charged; `due_ms` (Unix milliseconds) is when the audio could be recognised,
+        and decides which is the oldest; `earlier` saves time where the engine still is the one that made it.
+        """
+        if kind != "final" and (len(self._line) >= self._capacity or self.overload.step >= Step.NO_PARTIALS):
+            self._drop(kind)
+            raise BusyError
+        loop = asyncio.get_running_loop()
+        request = Request(
+            kind, samples, language, caller, due_ms, next(self._number), loop.time(), earlier, loop.create_future()
+        )
+        self._line.add(request)
+        self._news.set()
+        return request
+
+    async def recognise(
+        self, samples: NDArray[np.float32], *, language: str, kind: Kind, caller: Hashable = None, due_ms: int = 0
+    ) -> Recognition:
+        """Ask and wait; see `ask`."""
+        request = self.ask(samples, language=language, kind=kind, caller=caller, due_ms=due_ms)
+        try:
+            return await request.answer
+        finally:
+            request.leave()
+
+    async def run(self) -> None:
+        """Recognise for ever."""
+        with ThreadPoolExecutor(1, thread_name_prefix="asr") as pool:
+            while True:
+                for dropped in self._line.tidy(partials=self.overload.step < Step.NO_PARTIALS):
+                    self._drop(dropped.kind)
+                    if not dropped.answer.done():
+                        dropped.answer.set_exception(BusyError())
+                request = self._line.next()
+                if request is None:
+                    self._news.clear()
+                    await self._news.wait()
+                else:
+                    await self._serve(request, pool)
+
+    async def _serve(self, first: Request, pool: ThreadPoolExecutor) -> None:
+        loop = asyncio.get_running_loop()
+        light = self.overload.step >= Step.LIGHTER_MODEL
+        try:
+            engine = await loop.run_in_executor(pool, lambda: self._pair.fit(light=light))
+        except Exception as error:  # noqa: BLE001  (handed to the one who asked)
+            _answer(first, error)
+            return
+        batch = [first]
+        if isinstance(engine, Batching) and engine.batch_most > 1:
+            batch = self._line.alike(first, engine.batch_most)
+        started_s = loop.time()
+        for request in batch:
+            _WAIT.labels(request.kind).observe(started_s - request.asked_s)
+        answers = await loop.run_in_executor(pool, _run, engine, batch)
+        _BUSY.labels(first.kind).inc(loop.time() - started_s)
+        for request, answer in zip(batch, answers, strict=True):
+            _AUDIO.labels(request.kind).inc(request.samples.size / SAMPLE_RATE_HZ)
+            request.engine = engine.name
+            _answer(request, answer)
+
+    def _drop(self, kind: Kind) -> None:
+        if kind == "partial":
+            _DROPPED.inc()
+
+
+def _run(engine: Engine, batch: Sequence[Request]) -> Sequence[Recognition | Exception]:
+    """Recognise, on the recogniser's thread; what goes wrong with one does not take the others with it."""
+    if len(batch) > 1 and isinstance(engine, Batching):
+        first = batch[0]
+        try:
+            answers = engine.transcribe_batch(
+                [request.samples for request in batch], language=first.language, final=first.kind != "partial"
+            )
+            if len(answers) == len(batch):
+                return answers
+        except Exception:  # noqa: BLE001, S110  (asked one by one, whoever is at fault gets the error)
+            pass
+    return [_run_one(engine, request) for request in batch]
+
+
+def _run_one(engine: Engine, request: Request) -> Recognition | Exception:
+    draft = request.earlier
+    earlier = draft.recognition if draft is not None and draft.engine == engine.name else None
+    try:
+        return engine.transcribe(
+            request.samples, language=request.language, final=request.kind != "partial", earlier=earlier
+        )
+    except Exception as error:  # noqa: BLE001  (handed to the one who asked)
+        return error
+
+
+def _answer(request: Request, answer: Recognition | Exception) -> None:
+    if request.answer.done():
+        return
+    if isinstance(answer, Exception):
+        request.answer.set_exception(answer)
+    else:
+        request.answer.set_result(answer)

@@ -18,7 +18,8 @@ from infra.store.calls import CallStore
 from infra.store.transcripts import TranscriptStore, segment_to_json
 from infra.telemetry import logger
 from workers.asr.engines import Recognition
-from workers.asr.scheduler import BusyError, Scheduler
+from workers.asr.overload import Step
+from workers.asr.scheduler import BusyError, Draft, Request, Scheduler
 from workers.asr.segmenter import Action, Decode, Drop, Policy, Segmenter
 from workers.asr.vad import SpeechDetector
 from workers.asr.written import write_words
@@ -36,12 +37,23 @@ _FINALS: Final = Counter("hearline_finals_total", "Final segments stored")
 _GAPS: Final = Counter("hearline_gaps_total", "Gaps in tracks, by cause", ["cause"])
 
 READ_BLOCK_MS: Final = 400
+PAGE: Final = 64
+"""Chunks read at once: 12.8 s, 410 KB."""
 SILENT_S: Final = 8.0
 """After so long without a chunk a track's gateway is asked for."""
 ADVANCE_MS: Final = 5000
 """How much wordless audio may pile up in Redis before it is trimmed."""
 LAG_MS: Final = 2000
-PENDING_FINALS: Final = 16
+"""Words that are later than this are called late."""
+LAG_LOOK_S: Final = 0.5
+LAG_TOLD_S: Final = 1.0
+"""The lag of a track is told at most so often."""
+CLOCK_AGAIN_S: Final = 15.0
+CLOCK_NOISE_MS: Final = 300
+"""Clocks of two machines that differ by less are taken for one."""
+PENDING_FINALS: Final = 4
+"""How many segments are cut before the first of them is recognised; with as many, reading waits. One is at most
+`Policy.longest_ms` of 32-bit samples: 768 KB."""
 _GATEWAY_LOST: Final = "gateway lost"
 """As media_gateway.registry says of a call."""
 
@@ -57,6 +69,18 @@ class Tools:
     transcripts: TranscriptStore
     scheduler: Scheduler
     language: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Speculation:
+    """A decode in the hope that the segment is over."""
+
+    request: Request
+    words: asyncio.Task[Recognition | None]
+
+    def forget(self) -> None:
+        self.request.leave()
+        self.words.cancel()
 
 
 @dataclasses.dataclass(slots=True)
@@ -82,17 +106,25 @@ class TrackSession:
         self._tools = tools
         self._arrivals: deque[_Arrival] = deque()
         self._finals: asyncio.Queue[Decode | None] = asyncio.Queue(PENDING_FINALS)
-        self._speculation: dict[tuple[int, int], asyncio.Task[Recognition | None]] = {}
+        self._speculation: dict[tuple[int, int], _Speculation] = {}
         self._partial: asyncio.Task[None] | None = None
         self._newest_seq = -1
         self._next_seq = 0
         self._resume_chunk = 0
         self._done_before_seq = 0
-        self._unstored = 0
-        self._draft: tuple[int, Recognition] | None = None
+        self._due_ms: deque[int] = deque()
+        """The finals that are not stored yet: when the chunk arrived that ended each of them."""
+        self._nothing_due = asyncio.Event()
+        self._nothing_due.set()
+        self._reading_ms: int | None = None
+        """When the chunk in hand arrived; None while there is none."""
+        self._received_ms = 0
+        self._draft: tuple[int, Draft] | None = None
         self._end_ms: int | None = None
-        self._lag_ms = 0
-        self._lag_told_s = 0.0
+        self._lag_told_ms = 0
+        self._ahead_ms = 0
+        """How far this machine's clock is ahead of the gateway's."""
+        self._storing = False
         self._shown: dict[int, TranscriptSegment] = {}
 
     async def run(self) -> None:
@@ -110,17 +142,43 @@ class TrackSession:
         await self._tell_again()
         segmenter = Segmenter(
             SpeechDetector(),
-            Policy(longest_ms=tools.scheduler.engine.longest_ms),
+            Policy(longest_ms=tools.scheduler.longest_ms),
             next_seq=progress.next_seq,
             resume_ms=progress.resume_ms,
         )
         if progress.resume_chunk:
             self._end_ms = progress.resume_ms
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._store_finals())
-            reason = await self._listen(segmenter, tasks)
-            await self._finals.put(None)
+        with tools.scheduler.overload.watching(self.behind_ms):
+            async with asyncio.TaskGroup() as tasks:
+                watch = tasks.create_task(self._watch_lag())
+                storing = tasks.create_task(self._store_finals())
+                reason = await self._listen(segmenter, tasks)
+                await self._finals.put(None)
+                await storing
+                watch.cancel()
+        await self._tell_lag(0)
         await self._close(reason)
+
+    def lag_ms(self) -> int:
+        """Return the age of the oldest audio that could have its final, and has none.
+
+        A final is waited for from the moment the chunk arrived that ended its segment; audio that was not read yet
+        from its own arrival. Wordless audio that was read waits for nothing, nor does a segment that still grows.
+        """
+        if self._due_ms:
+            oldest_ms = self._due_ms[0]
+        elif self._reading_ms is not None:
+            oldest_ms = self._reading_ms
+        else:
+            return 0
+        return max(0, self._gateway_now_ms() - oldest_ms)
+
+    def behind_ms(self) -> int:
+        """Return the part of `lag_ms` that recognising less would mend: none while a store is waited for."""
+        return 0 if self._storing else self.lag_ms()
+
+    def _gateway_now_ms(self) -> int:
+        return int(time.time() * 1000) - self._ahead_ms
 
     async def bury(self, reason: str) -> None:
         """Close a track that no worker can get through: what is missing is marked."""
@@ -133,8 +191,11 @@ class TrackSession:
         """Feed the segmenter until the track ends; return why it ended."""
         after_seq, heard_s = self._resume_chunk - 1, time.monotonic()
         while True:
+            await self._until_worth_reading()
             try:
-                page = await self._tools.audio.read(self._work.track.id, after_seq=after_seq, block_ms=READ_BLOCK_MS)
+                page = await self._tools.audio.read(
+                    self._work.track.id, after_seq=after_seq, block_ms=READ_BLOCK_MS, count=PAGE
+                )
             except BusError as error:
                 log.warning("audio cannot be read", track_id=str(self._work.track.id), error=type(error).__name__)
                 await asyncio.sleep(0.3)
@@ -145,7 +206,10 @@ class TrackSession:
                 heard_s = time.monotonic()
                 await self._take_chunk(chunk, segmenter, tasks)
                 if chunk.last:
+                    self._reading_ms = None
                     return "ended"
+            if len(page.chunks) < PAGE:
+                self._reading_ms = None
             if not page.chunks and time.monotonic() - heard_s > SILENT_S:
                 if over := await self._why_over():
                     reason, cause = over
@@ -154,14 +218,19 @@ class TrackSession:
                     return reason
                 heard_s = time.monotonic()
 
+    async def _until_worth_reading(self) -> None:
+        """Far behind, audio is better off in Redis than here: nothing is read while a final waits."""
+        if self._tools.scheduler.overload.step >= Step.RECORD_ONLY:
+            await self._nothing_due.wait()
+
     async def _take_chunk(self, chunk: AudioChunk, segmenter: Segmenter, tasks: asyncio.TaskGroup) -> None:
         for hole in self._holes(chunk):
             await self._mark(hole)
         self._newest_seq = chunk.seq
         self._end_ms = chunk.end_ms
+        self._reading_ms = self._received_ms = chunk.received_at_ms
         self._arrivals.append(_Arrival(chunk.seq, chunk.start_ms, chunk.end_ms, chunk.received_at_ms))
         await self._act(segmenter.push(chunk), tasks)
-        await self._watch_lag(chunk.received_at_ms)
         await self._advance(segmenter)
 
     def _holes(self, chunk: AudioChunk) -> list[Hole]:
@@ -185,15 +254,24 @@ class TrackSession:
                     self._partial = tasks.create_task(self._show_partial(action))
             elif action.kind == "speculative":
                 self._forget_speculation(action.seq)
-                self._speculation[action.seq, action.end_ms] = tasks.create_task(self._speculate(action))
+                try:
+                    request = self._ask(action)
+                except BusyError:
+                    continue
+                words = tasks.create_task(self._speculate(action, request))
+                self._speculation[action.seq, action.end_ms] = _Speculation(request, words)
             else:
                 self._done_before_seq = action.seq + 1
-                self._unstored += 1
+                self._due_ms.append(self._received_ms)
+                self._nothing_due.clear()
+                speculation = self._speculation.get((action.seq, action.end_ms)) if action.reuse else None
+                if speculation is not None:
+                    speculation.request.promote()
                 await self._finals.put(action)
 
-    async def _speculate(self, decode: Decode) -> Recognition | None:
+    async def _speculate(self, decode: Decode, request: Request) -> Recognition | None:
         try:
-            recognition = await self._recognise(decode)
+            recognition = await self._answer(decode, request)
         except Exception as error:  # noqa: BLE001  (the final tries again and reports)
             log.warning("speculation failed", track_id=str(self._work.track.id), error=type(error).__name__)
             return None
@@ -201,20 +279,28 @@ class TrackSession:
             await self._publish_partial(decode, recognition)
         return recognition
 
-    async def _recognise(self, decode: Decode) -> Recognition:
-        seq, earlier = self._draft or (-1, None)
-        recognition = await self._tools.scheduler.recognise(
+    def _ask(self, decode: Decode) -> Request:
+        seq, draft = self._draft or (-1, None)
+        return self._tools.scheduler.ask(
             decode.samples,
             language=self._tools.language,
             kind=decode.kind,
-            earlier=earlier if seq == decode.seq else None,
+            caller=self._work.call.id,
+            due_ms=self._due_ms[0] if decode.kind == "final" and self._due_ms else self._received_ms,
+            earlier=draft if seq == decode.seq else None,
         )
-        self._draft = (decode.seq, recognition)
+
+    async def _answer(self, decode: Decode, request: Request) -> Recognition:
+        try:
+            recognition = await request.answer
+        finally:
+            request.leave()
+        self._draft = (decode.seq, Draft(request.engine, recognition))
         return recognition
 
     async def _show_partial(self, decode: Decode) -> None:
         try:
-            recognition = await self._recognise(decode)
+            recognition = await self._answer(decode, self._ask(decode))
         except BusyError:
             return
         except Exception as error:  # noqa: BLE001  (the final of the same words tries again and reports)
@@ -241,18 +327,22 @@ class TrackSession:
     async def _store_finals(self) -> None:
         while (decode := await self._finals.get()) is not None:
             recognition = await self._final_words(decode)
+            self._storing = True
             if recognition is not None and recognition.text:
                 await self._store(decode, recognition)
             else:
                 await self._retract(decode.seq)
-            self._unstored -= 1
+            self._storing = False
+            self._due_ms.popleft()
+            if not self._due_ms:
+                self._nothing_due.set()
 
     async def _final_words(self, decode: Decode) -> Recognition | None:
         speculation = self._speculation.pop((decode.seq, decode.end_ms), None) if decode.reuse else None
         self._forget_speculation(decode.seq)
         try:
-            spoken = await speculation if speculation else None
-            return spoken or await self._recognise(decode)
+            spoken = await speculation.words if speculation else None
+            return spoken or await self._answer(decode, self._ask(decode))
         except Exception:  # one bad stretch must not take the call with it: marked, and on
             log.exception("recogniser failed", track_id=str(self._work.track.id), seq=decode.seq)
             await self._mark(Hole(decode.start_ms, decode.end_ms, "recogniser-failed"))
@@ -261,7 +351,7 @@ class TrackSession:
     def _forget_speculation(self, seq: int) -> None:
         """Stop decoding what the speaker has gone on from."""
         for key in [key for key in self._speculation if key[0] <= seq]:
-            self._speculation.pop(key).cancel()
+            self._speculation.pop(key).forget()
 
     async def _store(self, decode: Decode, recognition: Recognition) -> None:
         segment = self._segment(decode, recognition, is_final=True)
@@ -295,7 +385,7 @@ class TrackSession:
     async def _advance(self, segmenter: Segmenter) -> None:
         """Let wordless audio go, once it has piled up and nothing before it waits to be stored."""
         safe_chunk, safe_ms = segmenter.safe_seq, segmenter.safe_ms
-        if self._unstored or (safe_chunk - self._resume_chunk) * 200 < ADVANCE_MS:
+        if self._due_ms or (safe_chunk - self._resume_chunk) * 200 < ADVANCE_MS:
             return
         await until_stored(
             lambda: self._tools.transcripts.advance(
@@ -331,14 +421,31 @@ class TrackSession:
         except BusError as error:
             log.warning("audio not removed", track_id=str(work.track.id), error=type(error).__name__)
 
-    async def _watch_lag(self, received_at_ms: int) -> None:
-        """Tell the screens when words come late, every two seconds until they are in time again."""
-        behind_ms = max(int(time.time() * 1000) - received_at_ms, int(self._tools.scheduler.waiting_s() * 1000))
-        lag_ms = behind_ms if behind_ms > LAG_MS else 0
-        if lag_ms == self._lag_ms == 0 or (lag_ms and time.monotonic() - self._lag_told_s < 2):
-            return
-        self._lag_ms, self._lag_told_s = lag_ms, time.monotonic()
+    async def _watch_lag(self) -> None:
+        """Tell the screens when words come late, every second until they are in time again."""
+        compared_s = -CLOCK_AGAIN_S
+        while True:
+            if time.monotonic() - compared_s >= CLOCK_AGAIN_S:
+                compared_s = time.monotonic()
+                await self._compare_clocks()
+            lag_ms = self.lag_ms()
+            told = await self._tell_lag(lag_ms if lag_ms > LAG_MS else 0)
+            await asyncio.sleep(LAG_TOLD_S if told else LAG_LOOK_S)
+
+    async def _tell_lag(self, lag_ms: int) -> bool:
+        if lag_ms == self._lag_told_ms == 0:
+            return False
+        self._lag_told_ms = lag_ms
         await self._publish("lag", {"track_id": self._work.track.id, "lag_ms": lag_ms}, "")
+        return True
+
+    async def _compare_clocks(self) -> None:
+        try:
+            ahead_ms = await self._tools.presence.ahead_of_gateway_ms(self._work.gateway_id)
+        except BusError:
+            return
+        if ahead_ms is not None:
+            self._ahead_ms = ahead_ms if abs(ahead_ms) > CLOCK_NOISE_MS else 0
 
     async def _why_over(self) -> tuple[str, str] | None:
         """Return why a silent track gets no closing chunk any more, and the cause of its last gap; None if it may."""
@@ -403,7 +510,7 @@ class TrackSession:
         """Return milliseconds since the moment `spoken_ms` of the call reached the gateway."""
         for arrival in reversed(self._arrivals):
             if arrival.start_ms <= spoken_ms:
-                return max(0, int(time.time() * 1000) - arrival.received_at_ms + max(0, arrival.end_ms - spoken_ms))
+                return max(0, self._gateway_now_ms() - arrival.received_at_ms + max(0, arrival.end_ms - spoken_ms))
         return None
 
     def _chunk_at(self, moment_ms: int) -> int:

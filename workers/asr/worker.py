@@ -18,6 +18,8 @@ from workers.owner import Holding, Owner
 log = logger(__name__)
 
 MAX_TRACKS: Final = 64
+PATIENCE_MS: Final = 1000
+"""How long a new track is left to a peer that is less behind or holds fewer tracks."""
 
 
 class AsrWorker:
@@ -28,12 +30,15 @@ class AsrWorker:
         self._scheduler = scheduler
         self._tools = tools
         self._presence = presence
-        self._owner = Owner(queue, capacity=MAX_TRACKS, item_id=_track_id, work=self._work, bury=self._bury)
+        self._owner = Owner(
+            queue, capacity=MAX_TRACKS, item_id=_track_id, work=self._work, bury=self._bury, patience_ms=self._patience
+        )
 
     async def run(self) -> None:
         """Work until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._scheduler.run())
+            tasks.create_task(self._scheduler.overload.run())
             tasks.create_task(self._owner.run())
             tasks.create_task(self._live_on())
 
@@ -45,19 +50,36 @@ class AsrWorker:
         log.error("track given up", track_id=str(work.track.id), call_id=str(work.call.id), reason=reason)
         await TrackSession(work, holding, self._tools).bury(reason)
 
+    async def _patience(self) -> int:
+        """Wait for peers only while one of them is better off: whoever is least behind and holds least never waits."""
+        peers = [about for about in await self._presence.workers("asr") if about.get("worker") != self._queue.owner]
+        if not peers:
+            return 0
+        held = await self._queue.held()
+        ours = self._scheduler.overload.step, held.get(self._queue.owner, 0)
+        theirs = ((about.get("overload_step", 0), held.get(about["worker"], 0)) for about in peers)
+        return PATIENCE_MS if any(load < ours and load[1] < MAX_TRACKS for load in theirs) else 0
+
     async def _live_on(self) -> None:
+        overload = self._scheduler.overload
         while True:
+            overload.changed.clear()
             about: dict[str, Any] = {
                 "worker": self._queue.owner,
-                "engine": self._scheduler.engine.name,
+                "engine": self._scheduler.engine_name,
                 "tracks": self._owner.held_count,
-                "waiting_ms": int(self._scheduler.waiting_s() * 1000),
+                "lag_ms": int(overload.lag_s * 1000),
+                "overload_step": int(overload.step),
             }
             try:
                 await self._presence.worker("asr", self._queue.owner, about)
             except BusError as error:
                 log.warning("no sign of life could be given", error=type(error).__name__)
-            await asyncio.sleep(RENEW_S)
+            try:
+                async with asyncio.timeout(RENEW_S):
+                    await overload.changed.wait()
+            except TimeoutError:
+                pass  # nothing new
 
 
 def _track_id(lease: Lease) -> UUID:

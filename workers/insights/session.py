@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from uuid import UUID
 
@@ -39,6 +39,28 @@ TRACKS_WITHIN_S: Final = 3600.0
 ALERTING: Final = frozenset({"high", "critical"})
 
 
+class Pause:
+    """While the recognisers are far behind the machine is theirs, and nothing is analysed."""
+
+    def __init__(self) -> None:
+        self._over = asyncio.Event()
+        self._over.set()
+
+    @property
+    def on(self) -> bool:
+        return not self._over.is_set()
+
+    def begin(self) -> None:
+        self._over.clear()
+
+    def end(self) -> None:
+        self._over.set()
+
+    async def over(self) -> None:
+        """Return once it is over; at once where there is none."""
+        await self._over.wait()
+
+
 @dataclass(frozen=True, slots=True)
 class Tools:
     """What all sessions of a worker share."""
@@ -49,6 +71,7 @@ class Tools:
     insights: InsightStore
     presence: Presence
     new_analyst: Callable[[Call], Analyst]
+    pause: Pause = field(default_factory=Pause)
 
 
 class CallSession:
@@ -108,7 +131,7 @@ class CallSession:
             for event in events:
                 after = event.id
                 self._take(event)
-            if self._fresh and time.monotonic() - self._refreshed_s >= REFRESH_S:
+            if self._fresh and not self._tools.pause.on and time.monotonic() - self._refreshed_s >= REFRESH_S:
                 await self._refresh()
 
     def _take(self, event: Event) -> None:
@@ -146,11 +169,12 @@ class CallSession:
         """Ask the language model whenever that is due; the built-in analysis does not wait for it."""
         while True:
             await asyncio.sleep(0.2)
-            if self._analyst.is_due():
+            if not self._tools.pause.on and self._analyst.is_due():
                 await self._analyst.consult()
                 await self._store()
 
     async def _settle(self) -> None:
+        await self._tools.pause.over()
         if self._analyst.is_due(settled=True):
             await self._analyst.consult(settled=True)
         await self._store(settled=True)

@@ -18,6 +18,9 @@ from workers.owner import Holding, Owner
 log = logger(__name__)
 
 MAX_CALLS: Final = 256
+LOOK_S: Final = 1.0
+PAUSE_STEP: Final = 3
+"""The recognisers' overload step (docs/overload.md) from which on nothing is analysed."""
 
 
 class InsightWorker:
@@ -36,6 +39,7 @@ class InsightWorker:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._owner.run())
             tasks.create_task(self._live_on())
+            tasks.create_task(self._give_way())
 
     async def _work(self, holding: Holding) -> None:
         entry = holding.lease.entry
@@ -51,6 +55,22 @@ class InsightWorker:
         call = codec.call_work_from_bytes(holding.lease.item).call
         log.error("call given up", call_id=str(call.id), reason=reason)
 
+    async def _give_way(self) -> None:
+        """Pause while a recogniser is far behind. One that has died says nothing any more, so that pauses end."""
+        pause = self._tools.pause
+        while True:
+            try:
+                wanted = await self._tools.presence.overload_step() >= PAUSE_STEP
+            except BusError:
+                wanted = pause.on
+            if wanted and not pause.on:
+                log.warning("insights pause: words come late")
+                pause.begin()
+            elif pause.on and not wanted:
+                log.info("insights go on")
+                pause.end()
+            await asyncio.sleep(LOOK_S)
+
     async def _live_on(self) -> None:
         while True:
             states = [session.state for session in self._sessions.values()]
@@ -58,6 +78,7 @@ class InsightWorker:
             about: dict[str, Any] = {
                 "worker": self._queue.owner,
                 "calls": self._owner.held_count,
+                "paused": self._tools.pause.on,
                 "llm": {**self._model(), "state": "degraded" if why else "ok", "reason": why},
             }
             try:
