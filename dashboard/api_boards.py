@@ -19,6 +19,7 @@ from dashboard.views import (
     Day,
     IntentCount,
     LanguageModel,
+    OverloadView,
     Page,
     System,
     call_summary,
@@ -89,6 +90,10 @@ class BoardApi:
                 llm=self._language_model(insights),
                 version=self._version,
                 degraded=list(self._health.degraded),
+                overload=OverloadView(
+                    step=max((int(about.get("overload_step", 0)) for about in asr), default=0),
+                    lag_ms=max((int(about.get("lag_ms", 0)) for about in asr), default=0),
+                ),
             )
         )
 

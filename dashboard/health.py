@@ -1,4 +1,4 @@
-"""Is everything there? Asked once a second for the screens, and afresh for /readyz."""
+"""Is everything there, and in time? Asked once a second for the screens, and afresh for /readyz."""
 
 from __future__ import annotations
 
@@ -44,7 +44,8 @@ class Health:
 
     def __init__(self, pool: asyncpg.Pool, redis: Redis, drain: Drain) -> None:
         self.drain = drain
-        self.degraded: tuple[Part, ...] = ()
+        self.degraded: tuple[str, ...] = ()
+        """The parts that are away, and `overload-N` while the recognisers leave something out (docs/overload.md)."""
         self.on_change: Callable[[], None] = lambda: None
         self._pool = pool
         self._redis: Any = redis
@@ -59,13 +60,17 @@ class Health:
 
     async def watch(self) -> None:
         """Keep `degraded` true for ever, and call `on_change` when it changes."""
+        told: tuple[Part, ...] = ()
         while True:
             checks = await self.check()
             # While Redis is away nobody knows about the workers: name the cause alone.
             unknown = set() if checks["redis"].ok else {"asr", "insights"}
-            degraded = tuple(part for part, check in checks.items() if not check.ok and part not in unknown)
+            away = tuple(part for part, check in checks.items() if not check.ok and part not in unknown)
+            if away != told:
+                _log.warning("parts away", parts=away) if away else _log.info("all parts are there")
+                told = away
+            degraded = away if (step := await self._overload_step()) == 0 else (*away, f"overload-{step}")
             if degraded != self.degraded:
-                _log.warning("parts away", parts=degraded) if degraded else _log.info("all parts are there")
                 self.degraded = degraded
                 self.on_change()
             await asyncio.sleep(WATCH_S)
@@ -77,6 +82,13 @@ class Health:
                 return await self._presence.workers(kind)
         except BusError:
             return []
+
+    async def _overload_step(self) -> int:
+        try:
+            async with asyncio.timeout(CHECK_TIMEOUT_S):
+                return await self._presence.overload_step()
+        except BusError:
+            return 0
 
     async def _postgres(self) -> Check:
         return await _bounded(self._pool.fetchval("SELECT 1", timeout=CHECK_TIMEOUT_S), StoreAway)

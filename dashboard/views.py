@@ -279,14 +279,22 @@ class LanguageModel(View, frozen=True):
     state: str
 
 
+class OverloadView(View, frozen=True):
+    """What the recognisers leave out because words come late; step 0: nothing. docs/overload.md."""
+
+    step: int
+    lag_ms: int
+
+
 class System(View, frozen=True):
-    """What runs: every living worker's own words, the version, and which parts are away."""
+    """What runs: every living worker's own words, the version, which parts are away, and what overload leaves out."""
 
     asr: list[dict[str, Any]]
     insights: list[dict[str, Any]]
     llm: LanguageModel
     version: str
     degraded: list[str]
+    overload: OverloadView
 
 
 class QueueView(View, frozen=True):

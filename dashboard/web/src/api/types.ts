@@ -283,9 +283,11 @@ export interface Readiness {
 
 export interface System {
   /** What each living worker says of itself. */
-  asr: { engine?: string; model?: string }[];
+  asr: { engine?: string; model?: string; tracks?: number; overload_step?: number; lag_ms?: number }[];
   llm: { provider: string; model: string | null; state: string };
   version: string;
+  /** What is left out because words come late; absent from an older server. */
+  overload?: { step: number; lag_ms: number };
 }
 
 export const EXPORT_FORMATS = ['txt', 'srt', 'vtt', 'csv', 'json'] as const;

@@ -1,10 +1,16 @@
-import { IconClockExclamation, IconPlugConnectedX, IconServerOff } from '@tabler/icons-react';
+import {
+  IconClockExclamation,
+  IconHourglassHigh,
+  IconPlugConnectedX,
+  IconServerOff,
+} from '@tabler/icons-react';
 import { useNow, useServerNow } from '../clock';
 import { span } from '../format';
 import type { FeedStatus } from '../state/feed';
 import { Banner } from './Banner';
 import classes from './FeedBanners.module.css';
 import { serviceName } from './marks';
+import { overloadWords } from './overload';
 
 const STALE_AFTER_MS = 3_000;
 const LAGGING_FROM_MS = 2_000;
@@ -34,6 +40,8 @@ export function FeedBanners({ status, lag = {} }: FeedBannersProps) {
     .reduce((most, { lag_ms }) => Math.max(most, lag_ms), 0);
   const stale = apart && age >= STALE_AFTER_MS;
   const lagging = !apart && lagMs >= LAGGING_FROM_MS;
+  const late = degraded.map(overloadWords).find((words) => words !== null);
+  const away = degraded.filter((name) => overloadWords(name) === null);
   if (!stale && !lagging && degraded.length === 0) return null;
 
   return (
@@ -47,9 +55,14 @@ export function FeedBanners({ status, lag = {} }: FeedBannersProps) {
           </span>
         </Banner>
       )}
-      {degraded.length > 0 && (
+      {away.length > 0 && (
         <Banner icon={IconServerOff} tone="warn" testId="degraded-banner">
-          {degraded.map((name) => AWAY[name.toLowerCase()] ?? `${serviceName(name)} is away.`).join(' ')}
+          {away.map((name) => AWAY[name.toLowerCase()] ?? `${serviceName(name)} is away.`).join(' ')}
+        </Banner>
+      )}
+      {late && (
+        <Banner icon={IconHourglassHigh} tone="warn" testId="overload-banner">
+          {late}
         </Banner>
       )}
       {lagging && (

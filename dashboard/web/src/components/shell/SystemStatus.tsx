@@ -4,7 +4,9 @@ import { useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
 import { api } from '../../api/client';
 import type { System } from '../../api/types';
+import { span } from '../../format';
 import { serviceName } from '../marks';
+import { overloadWords } from '../overload';
 import classes from './SystemStatus.module.css';
 
 /** What the server is made of, and whether each part is well. Asked only while it is open. */
@@ -43,6 +45,7 @@ export function SystemStatus() {
         {system.data && (
           <dl className={classes.section} data-facts>
             <Fact name="Recogniser" value={recognisers(system.data)} />
+            <Fact name="Transcript" value={punctuality(system.data)} />
             <Fact
               name="Language model"
               value={
@@ -62,6 +65,12 @@ export function SystemStatus() {
 function recognisers({ asr }: System): string {
   const named = asr.map(({ engine, model }) => [engine, model].filter(Boolean).join(' · '));
   return [...new Set(named)].filter(Boolean).join(', ') || 'none at work';
+}
+
+function punctuality({ overload }: System): string {
+  if (!overload || overload.step === 0) return 'In time';
+  const behind = overload.lag_ms > 0 ? ` (${span(overload.lag_ms)} behind)` : '';
+  return `${overloadWords(overload.step)}${behind}`;
 }
 
 function Fact({ name, value }: { name: string; value: string }) {
