@@ -20,6 +20,7 @@ BENCHES: Final = {
     "bridge": "tests.bench.bridge",
     "recording": "tests.bench.recording",
     "webrtc": "tests.bench.webrtc",
+    "overload": "tests.bench.overload",
 }
 
 
