@@ -29,8 +29,8 @@ class NotRecorded(ControlError):
 class NotAllowed(ControlError):
     """This user may not do this to this call."""
 
-    def __init__(self) -> None:
-        super().__init__("only those who are in the call, and supervisors, may do that")
+    def __init__(self, detail: str = "only those who are in the call, and supervisors, may do that") -> None:
+        super().__init__(detail)
 
 
 class CallControl(Protocol):
