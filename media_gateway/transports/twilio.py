@@ -125,15 +125,16 @@ class TwilioMedia:
         try:
             grant = await self._tokens.redeem(token)
         except TokenError as error:
-            if not signed or (token and start.tracks == ("inbound",)):
-                # A caller of ours with an old token would hear nothing: closed, Twilio asks for a fresh one.
+            if not signed:
                 raise ProtocolError(CloseCode.POLICY, "bad-token", str(error)) from None
-            # Twilio itself: only who calls whom stays unknown.
+            # Twilio itself: only who calls whom stays unknown. With a token of ours, used or out of date, it is a
+            # caller to be answered, and nobody says that the number's calls may be recorded.
             return StreamGrant(
                 twilio_call_id(start.call_sid, self._tenant_id),
                 start.call_sid,
                 tenant_id=self._tenant_id,
-                recorded=False,  # nobody says that the number's calls may be
+                bridged=bool(token),
+                recorded=not token,
             )
         if grant.call_sid != start.call_sid:
             raise ProtocolError(CloseCode.POLICY, "foreign-token", "the token is for another call")

@@ -227,6 +227,26 @@ async def test_neither_signature_nor_token_is_refused(exchange: Exchange, parame
     assert not exchange.registry.calls
 
 
+async def test_a_signed_stream_with_a_used_token_is_let_in_but_not_recorded(exchange: Exchange) -> None:
+    token = exchange.tokens.seal(StreamGrant(twilio_call_id("CA1"), "CA1", "+15550100"))
+    await exchange.tokens.redeem(token)
+    async with exchange.socket() as socket:
+        await socket.send_str(start("CA1", customParameters={"token": token}))
+        await talk(socket, range(3))
+        await until(lambda: exchange.registry.calls)
+        assert (exchange.call.call.from_number, exchange.call.call.recorded) == (None, False)
+
+
+@pytest.mark.parametrize("parameters", [None, {}])
+async def test_a_signed_stream_without_a_token_is_recorded_as_the_installation_says(
+    exchange: Exchange, parameters: dict[str, str] | None
+) -> None:
+    async with exchange.socket() as socket:
+        await socket.send_str(start("CA1", customParameters=parameters))
+        await until(lambda: exchange.registry.calls)
+        assert exchange.call.call.recorded
+
+
 async def test_a_token_of_another_call_is_refused_even_when_signed(exchange: Exchange) -> None:
     token = exchange.tokens.seal(StreamGrant(twilio_call_id("CA2"), "CA2"))
     async with exchange.socket() as socket:
