@@ -30,6 +30,6 @@ def words_in(samples: npt.NDArray[np.int16], rate_hz: int) -> str:
     stream = resampler(rate_hz)
     wide = np.concatenate([stream.process(samples), stream.flush()]).astype(np.float32) / 32768
     engine = _engine()
-    longest = engine.longest_ms * SAMPLE_RATE_HZ // 1000
+    longest = engine.capabilities.longest_ms * SAMPLE_RATE_HZ // 1000
     pieces = [wide[start : start + longest] for start in range(0, len(wide), longest)]
     return " ".join(engine.transcribe(piece, language="en", final=True).text for piece in pieces).lower()

@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> None:
     heard_s, pieces, lengths, began = 0.0, 0, set(), time.process_time()
     print(f"{engine.name}: {resident_mb():.0f} MB with the model and {speech.size / SAMPLE_RATE_HZ:.0f} s of speech")
     while heard_s < args.minutes * 60:
-        size = int(random.integers(SHORTEST_MS, engine.longest_ms)) * SAMPLES_PER_MS + int(
+        size = int(random.integers(SHORTEST_MS, engine.capabilities.longest_ms)) * SAMPLES_PER_MS + int(
             random.integers(SAMPLES_PER_MS)
         )
         start = int(random.integers(speech.size - size))

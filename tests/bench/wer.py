@@ -13,7 +13,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from tests.bench.score import Score, score
 from tests.bench.speech import Track, load_set
 from workers.asr.engines import Engine, Recognition, open_engine
-from workers.asr.segmenter import Decode, Policy, Segmenter
+from workers.asr.segmenter import Decode, Policy, Segmenter, policy_for
 from workers.asr.vad import WINDOW, WINDOW_MS, SpeechDetector
 
 SETS: Final = ("calls", "dialogues", "read")
@@ -67,7 +67,7 @@ def listen_offline(
 ) -> Heard:
     """Decode the whole file: it is cut with knowledge of all of it, and nothing is decoded twice."""
     began = time.process_time()
-    pieces = offline_pieces(track, pause_ms=pause_ms, pad_ms=pad_ms, longest_ms=engine.longest_ms)
+    pieces = offline_pieces(track, pause_ms=pause_ms, pad_ms=pad_ms, longest_ms=engine.capabilities.longest_ms)
     texts = [
         engine.transcribe(track.samples[start:end], language=track.language, final=True).text for start, end in pieces
     ]
@@ -226,7 +226,7 @@ def main(arguments: list[str] | None = None) -> None:
         args.engine, args.model, args.device, language or "auto", data_dir=args.data_dir, threads=args.threads
     )
     engine.warm_up()
-    policy = replace(Policy(), longest_ms=engine.longest_ms)
+    policy = policy_for(engine.capabilities)
     result: dict[str, Any] = {"engine": engine.name, "policy": asdict(policy), "sets": {}}
     pooled: list[Row] = []
     for band in ("clean", "phone") if args.band == "both" else (args.band,):

@@ -38,7 +38,7 @@ from infra.store.transcripts import NotOwnerError, TranscriptStore
 from tests.conftest import until
 from tests.parts import track_work
 from workers.asr import session as asr_session
-from workers.asr.engines import Recognition
+from workers.asr.engines import Capabilities, Recognition
 from workers.asr.scheduler import Scheduler
 from workers.asr.session import Tools, TrackSession
 from workers.asr.worker import AsrWorker
@@ -60,8 +60,7 @@ class WritingEngine:
     """Hears a word in every 0.4 s, spelt after the samples."""
 
     name = "writing"
-    languages = frozenset({"en"})
-    longest_ms = 12_000
+    capabilities = Capabilities("utterance", languages=frozenset({"en"}), longest_ms=12_000)
 
     def __init__(self) -> None:
         self.calls = 0
@@ -87,6 +86,9 @@ class WritingEngine:
         return Recognition(text, "en", 0.5, tuple(words) if final else ())
 
     def warm_up(self) -> None:
+        pass
+
+    def close(self) -> None:
         pass
 
 

@@ -31,7 +31,7 @@ from tests.integration.test_asr_session import SAMPLE, read_chunks
 from tests.parts import GATEWAY, track_work
 from workers.asr import session as asr_session
 from workers.asr import worker as asr_worker
-from workers.asr.engines import Recognition
+from workers.asr.engines import Capabilities, Recognition
 from workers.asr.lighter import Pair
 from workers.asr.overload import Ladder, Overload, Step
 from workers.asr.scheduler import Scheduler
@@ -42,8 +42,7 @@ from workers.asr.worker import AsrWorker
 class HeldEngine:
     """Says how long the audio was; answers nothing while `gate` is closed."""
 
-    languages = frozenset({"en"})
-    longest_ms = 12_000
+    capabilities = Capabilities("utterance", languages=frozenset({"en"}), longest_ms=12_000)
 
     def __init__(self, name: str, gate: threading.Event) -> None:
         self.name = name
@@ -58,6 +57,9 @@ class HeldEngine:
         return Recognition(f"{samples.size} samples", "en", 0.5)
 
     def warm_up(self) -> None:
+        pass
+
+    def close(self) -> None:
         pass
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from structlog.testing import capture_logs
 
 from workers.asr.cores import memory_left_bytes, recogniser_threads, usable_cores
-from workers.asr.engines import Recognition
+from workers.asr.engines import Capabilities, Recognition
 from workers.asr.lighter import LIGHTER, Pair, lighter_model
 from workers.asr.models import CATALOGUE, MANIFEST, stored_at
 from workers.asr.overload import CALM, CONFIRM_S, HOLD_MOST_S, HOLD_S, LOOK_S, UP_S, Ladder, Overload, Step
@@ -162,11 +162,10 @@ def test_who_has_left_is_not_waited_for() -> None:
 class Named:
     """An engine that only is one."""
 
-    languages = frozenset({"en"})
-
     def __init__(self, name: str, longest_ms: int = 12_000) -> None:
         self.name = name
-        self.longest_ms = longest_ms
+        self.closed = False
+        self.capabilities = Capabilities("utterance", languages=frozenset({"en"}), longest_ms=longest_ms)
 
     def transcribe(
         self, samples: NDArray[np.float32], *, language: str, final: bool, earlier: Recognition | None = None
@@ -176,15 +175,19 @@ class Named:
     def warm_up(self) -> None:
         pass
 
+    def close(self) -> None:
+        self.closed = True
+
 
 class Rack:
     """Opens engines, and says which are loaded."""
 
     def __init__(self, *, room: bool, lighter: bool = True) -> None:
         self.opened: list[str] = []
+        self.loaded = [Named("base")]
         self.broken: set[str] = set()
         self.pair = Pair(
-            Named("base"),
+            self.loaded[0],
             lighter=(lambda: self.open("tiny")) if lighter else None,
             again=lambda: self.open("base"),
             room=lambda: room,
@@ -194,7 +197,8 @@ class Rack:
         if name in self.broken:
             raise OSError("gone")
         self.opened.append(name)
-        return Named(name)
+        self.loaded.append(Named(name))
+        return self.loaded[-1]
 
     def fit(self, *, light: bool) -> str:
         return self.pair.fit(light=light).name
@@ -218,6 +222,7 @@ def test_without_room_one_is_let_go_before_the_other_is_loaded() -> None:
     rack = Rack(room=False)
     assert [rack.fit(light=light) for light in (True, False, True)] == ["tiny", "base", "tiny"]
     assert rack.opened == ["tiny", "base", "tiny"]
+    assert [engine.closed for engine in rack.loaded] == [True, True, True, False]
 
 
 @pytest.mark.parametrize("room", [True, False])
@@ -249,6 +254,8 @@ def test_only_a_model_that_is_here_stands_in(tmp_path: Path) -> None:
     (folder / MANIFEST).write_text(f'{{"recipe": {tiny.recipe}}}')
     assert lighter_model("moonshine/base-en", tmp_path) == "moonshine/tiny-en"
     assert lighter_model("moonshine/tiny-en", tmp_path) is None
+    assert lighter_model("openai/base-en", tmp_path) is None
+    assert lighter_model("sherpa/base-en", tmp_path) is None
 
 
 def test_every_stand_in_is_in_the_catalogue_and_smaller() -> None:

@@ -4,13 +4,15 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Hashable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from tests.conftest import until
-from workers.asr.engines import Recognition
+from workers.asr.engines import Capabilities, Recognition, Stretch
 from workers.asr.lighter import Pair
 from workers.asr.overload import Ladder, Overload, Step
 from workers.asr.scheduler import BusyError, Draft, Kind, Request, Scheduler
@@ -20,11 +22,11 @@ class GatedEngine:
     """Answers with the number of samples; holds every answer back while `gate` is closed."""
 
     name: str = "gated"
-    languages = frozenset({"en"})
-    longest_ms = 10_000
+    capabilities = Capabilities("utterance", languages=frozenset({"en"}), longest_ms=10_000)
 
     def __init__(self) -> None:
         self.gate = threading.Event()
+        self.closed = False
         self.asked: list[tuple[int, bool]] = []
         """(samples, final) of each call, in order."""
         self.earlier: list[Recognition | None] = []
@@ -42,26 +44,44 @@ class GatedEngine:
     def warm_up(self) -> None:
         pass
 
+    def close(self) -> None:
+        self.closed = True
+
     @property
     def order(self) -> list[int]:
         return [size for size, _ in self.asked]
 
 
-class BatchEngine(GatedEngine):
+class BatchingEngine(GatedEngine):
     """Takes up to four at once."""
 
     name = "batching"
-    batch_most = 4
+    capabilities = replace(GatedEngine.capabilities, batch=4)
 
     def __init__(self) -> None:
         super().__init__()
         self.batches: list[list[int]] = []
 
-    def transcribe_batch(
-        self, samples: Sequence[NDArray[np.float32]], *, language: str, final: bool
-    ) -> list[Recognition]:
-        self.batches.append([piece.size for piece in samples])
-        return [self.transcribe(piece, language=language, final=final) for piece in samples]
+    def transcribe_batch(self, stretches: Sequence[Stretch]) -> list[Recognition]:
+        self.batches.append([stretch.samples.size for stretch in stretches])
+        return [
+            self.transcribe(each.samples, language=each.language, final=each.final, earlier=each.earlier)
+            for each in stretches
+        ]
+
+
+class StreamingEngine(BatchingEngine):
+    """Pays only for what is new."""
+
+    name = "streaming"
+    capabilities = replace(BatchingEngine.capabilities, mode="streaming")
+
+
+class ParallelEngine(GatedEngine):
+    """May be called by three at once."""
+
+    name = "parallel"
+    capabilities = replace(GatedEngine.capabilities, parallel=3)
 
 
 class Desk:
@@ -224,7 +244,7 @@ async def test_a_guess_that_came_true_is_as_urgent_as_a_final() -> None:
 
 
 async def test_engines_that_gain_nothing_by_it_are_asked_one_by_one_and_others_in_batches() -> None:
-    engine = BatchEngine()
+    engine = BatchingEngine()
     async with desk(engine=engine) as at:
         waiting = [await at.occupy()]
         sizes = [100, 101, 300, 102, 103, 104, 110]
@@ -236,16 +256,75 @@ async def test_engines_that_gain_nothing_by_it_are_asked_one_by_one_and_others_i
     assert engine.batches == [[100, 101, 102, 103], [104, 110]]
 
 
-async def test_a_batch_that_fails_is_recognised_one_by_one() -> None:
-    class Picky(BatchEngine):
-        def transcribe_batch(self, samples: Sequence[NDArray[np.float32]], **_: object) -> list[Recognition]:
+async def test_a_streaming_engine_gets_batches_of_any_lengths_with_what_it_heard_before() -> None:
+    engine = StreamingEngine()
+    async with desk(engine=engine) as at:
+        first = await at.occupy()
+        drafts = [Draft("streaming", Recognition("so far", "en", 1.0, state=object())), None]
+        waiting = [at.request(size, "partial", draft) for size, draft in zip((100, 900), drafts, strict=True)]
+        at.engine.gate.set()
+        await asyncio.gather(first, *(request.answer for request in waiting))
+    assert engine.batches == [[100, 900]]
+    assert engine.earlier[1:] == [draft and draft.recognition for draft in drafts]
+
+
+@pytest.mark.parametrize("bad", [None, 51])
+async def test_a_batch_that_fails_is_recognised_one_by_one_and_a_bad_stretch_harms_no_other(bad: int | None) -> None:
+    class Picky(BatchingEngine):
+        def transcribe(self, samples: NDArray[np.float32], **asked: Any) -> Recognition:
+            if samples.size == bad:
+                raise ValueError("nothing to hear")
+            return super().transcribe(samples, **asked)
+
+        def transcribe_batch(self, stretches: Sequence[Stretch]) -> list[Recognition]:
             raise RuntimeError("out of memory")
 
     async with desk(engine=Picky()) as at:
-        waiting = [await at.occupy()]
-        waiting += [await at.ask(size, "final") for size in (50, 51, 52)]
+        first = await at.occupy()
+        waiting = [at.request(size, "final") for size in (50, 51, 52)]
         at.engine.gate.set()
-        assert await asyncio.gather(*waiting) == ["1", "50", "51", "52"]
+        await first
+        answers = await asyncio.gather(*(request.answer for request in waiting), return_exceptions=True)
+    assert [answer.text if isinstance(answer, Recognition) else type(answer) for answer in answers] == [
+        ValueError if size == bad else str(size) for size in (50, 51, 52)
+    ]
+
+
+async def test_an_engine_that_takes_calls_in_parallel_gets_them() -> None:
+    engine = ParallelEngine()
+    async with desk(engine=engine) as at:
+        under_way = [await at.ask(size, "final") for size in (1, 2, 3)]
+        await until(lambda: len(engine.asked) == 3)
+        waiting = [await at.ask(20, "partial"), await at.ask(10, "final"), await at.ask(11, "final")]
+        await asyncio.sleep(0.05)
+        assert sorted(engine.order) == [1, 2, 3]
+        engine.gate.set()
+        assert await asyncio.gather(*under_way, *waiting) == ["1", "2", "3", "20", "10", "11"]
+    assert sorted(engine.order[3:]) == [10, 11, 20]
+
+
+async def test_an_engine_with_a_stand_in_is_called_by_one_thread() -> None:
+    engine, lighter = ParallelEngine(), GatedEngine()
+    async with desk(engine=engine, lighter=lighter) as at:
+        waiting = [await at.ask(size, "final") for size in (1, 2)]
+        await until(lambda: engine.asked)
+        await asyncio.sleep(0.05)
+        assert engine.order == [1]
+        engine.gate.set()
+        assert await asyncio.gather(*waiting) == ["1", "2"]
+
+
+async def test_the_engines_are_closed_when_the_work_ends() -> None:
+    dial, lighter = Dial(), GatedEngine()
+    lighter.name = "lighter"
+    lighter.gate.set()
+    async with desk(lighter=lighter, dial=dial) as at:
+        dial.ladder.step = Step.LIGHTER_MODEL
+        assert await (await at.ask(1, "final")) == "1"
+        assert not at.engine.closed
+        assert not lighter.closed
+    assert at.engine.closed
+    assert lighter.closed
 
 
 async def test_far_behind_a_lighter_engine_answers_until_all_is_well_again() -> None:

@@ -10,7 +10,7 @@ from typing import Final
 from infra.telemetry import logger
 from workers.asr import models
 from workers.asr.cores import memory_left_bytes
-from workers.asr.engines import Engine
+from workers.asr.engines import Capabilities, Engine
 
 log = logger(__name__)
 
@@ -67,12 +67,24 @@ class Pair:
         """`again` opens what `engine` is; without it `engine` always stays loaded."""
         self.name = engine.name
         """Of the engine in use."""
-        self.longest_ms = engine.longest_ms
+        self.capabilities = engine.capabilities
+        """Of the engine that was asked for; its stand-in takes as much at once."""
         self._engine: Engine | None = engine
         self._lighter: Engine | None = None
         self._open_lighter = lighter
         self._open_again = again
         self._room = room
+
+    @property
+    def parallel(self) -> int:
+        """Return how many threads may use what `fit` returns: only one where that may change."""
+        return self.capabilities.parallel if self._open_lighter is None else 1
+
+    def close(self) -> None:
+        """Let go of both."""
+        for engine in (self._engine, self._lighter):
+            if engine is not None:
+                engine.close()
 
     def fit(self, *, light: bool) -> Engine:
         """Return the engine to use; may load one, which blocks for a second or so. One thread at a time."""
@@ -85,10 +97,11 @@ class Pair:
     def _light(self) -> Engine:
         if self._lighter is not None or self._open_lighter is None:
             return self._lighter or self._heavy()
-        if self._open_again is not None and not self._room():
+        if self._open_again is not None and self._engine is not None and not self._room():
+            self._engine.close()
             self._engine = None
         try:
-            self._lighter = _ready(self._open_lighter, self.longest_ms)
+            self._lighter = _ready(self._open_lighter, self.capabilities)
         except Exception as error:  # noqa: BLE001  (whatever is wrong with it: the tracks go on with what there was)
             log.warning("no lighter recogniser", error=f"{type(error).__name__}: {error}")
             self._open_lighter = None
@@ -99,10 +112,11 @@ class Pair:
         if self._engine is not None:
             return self._engine
         assert self._open_again is not None
-        if not self._room():
+        if self._lighter is not None and not self._room():
+            self._lighter.close()
             self._lighter = None
         try:
-            self._engine = _ready(self._open_again, self.longest_ms)
+            self._engine = _ready(self._open_again, self.capabilities)
         except Exception as error:
             log.error("the recogniser cannot be loaded again", error=f"{type(error).__name__}: {error}")
             if self._open_lighter is None:
@@ -112,9 +126,12 @@ class Pair:
         return self._engine
 
 
-def _ready(opener: Opener, longest_ms: int) -> Engine:
+def _ready(opener: Opener, asked: Capabilities) -> Engine:
+    """Open an engine; raises where it cannot be asked for what the one can that it stands in for."""
     engine = opener()
-    if engine.longest_ms < longest_ms:
-        raise ValueError(f"{engine.name} takes only {engine.longest_ms} ms at once")
+    able = engine.capabilities
+    if able.longest_ms < asked.longest_ms or able.mode != asked.mode:
+        engine.close()
+        raise ValueError(f"{engine.name} takes only {able.longest_ms} ms at once, {able.mode}")
     engine.warm_up()
     return engine

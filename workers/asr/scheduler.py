@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 from collections.abc import Hashable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol, runtime_checkable
+from typing import Final, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from prometheus_client import Counter, Histogram
 
 from infra.model import SAMPLE_RATE_HZ
-from workers.asr.engines import Engine, Recognition
+from infra.telemetry import logger
+from workers.asr.engines import BatchEngine, Capabilities, Engine, Recognition, Stretch
 from workers.asr.lighter import Pair
 from workers.asr.overload import Overload, Step
+
+log = logger(__name__)
 
 Kind = Literal["final", "speculative", "partial"]
 
@@ -31,27 +35,12 @@ FAIR_S: Final = 5.0
 REQUEST_COST_S: Final = 0.5
 """What a recognition costs beside the length of its audio."""
 BATCH_SPREAD: Final = 1.25
-"""A batch holds no audio longer than its shortest times this: what is padded is computed too."""
+"""A batch holds no audio longer than its shortest times this: what is padded is computed too. A streaming engine pays
+for what is new alone: its batches hold what there is."""
 
 
 class BusyError(RuntimeError):
     """This partial was dropped: there is more urgent work than time."""
-
-
-@runtime_checkable
-class Batching(Protocol):
-    """What an engine has that is quicker with several stretches of audio at once. Others are asked one by one."""
-
-    @property
-    def batch_most(self) -> int:
-        """How many at once still pay; 1 where they do not."""
-        ...
-
-    def transcribe_batch(
-        self, samples: Sequence[NDArray[np.float32]], *, language: str, final: bool
-    ) -> Sequence[Recognition]:
-        """Return the words of each, in order; see `Engine.transcribe`."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +79,12 @@ class Request:
     def cost_s(self) -> float:
         """Return what its call is charged."""
         return self.samples.size / SAMPLE_RATE_HZ + REQUEST_COST_S
+
+    def stretch(self, engine: Engine) -> Stretch:
+        """Return what `engine` is asked; another engine's draft is no use to it."""
+        draft = self.earlier
+        earlier = draft.recognition if draft is not None and draft.engine == engine.name else None
+        return Stretch(self.samples, self.language, self.kind != "partial", earlier)
 
 
 class Line:
@@ -135,8 +130,11 @@ class Line:
             self._given_s = {caller: given for caller, given in self._given_s.items() if given > self._level_s}
         return chosen
 
-    def alike(self, first: Request, most: int) -> list[Request]:
-        """Take out, in their turn, up to `most` - 1 requests that fit into a batch with `first`; it comes first."""
+    def alike(self, first: Request, most: int, spread: float = BATCH_SPREAD) -> list[Request]:
+        """Take out, in their turn, up to `most` - 1 requests that fit into a batch with `first`; it comes first.
+
+        They are as urgent, and the longest is at most `spread` times as long as the shortest.
+        """
         batch = [first]
         sizes = [first.samples.size, first.samples.size]
         while len(batch) < most:
@@ -145,7 +143,7 @@ class Line:
                 for request in self._waiting
                 if request.kind == first.kind
                 and request.language == first.language
-                and max(*sizes, request.samples.size) <= BATCH_SPREAD * min(*sizes, request.samples.size)
+                and max(*sizes, request.samples.size) <= spread * min(*sizes, request.samples.size)
             ]
             request = self.next(fitting)
             if request is None:
@@ -159,7 +157,7 @@ class Line:
 
 
 class Scheduler:
-    """Runs one engine, one recognition or batch at a time, for all tracks of the process.
+    """Runs one engine for all tracks of the process: as many calls at once as it takes, a recognition or a batch each.
 
     A track asks for one final at a time, so that what waits is bounded by the tracks; beyond `capacity` waiting
     requests, and while `overload` says so, partials and speculation are refused. Finals never are.
@@ -179,9 +177,9 @@ class Scheduler:
         return self._pair.name
 
     @property
-    def longest_ms(self) -> int:
-        """Return the longest audio, in milliseconds, that may be asked for at once."""
-        return self._pair.longest_ms
+    def capabilities(self) -> Capabilities:
+        """Return what may be asked for."""
+        return self._pair.capabilities
 
     def ask(
         self,
@@ -220,19 +218,27 @@ class Scheduler:
             request.leave()
 
     async def run(self) -> None:
-        """Recognise for ever."""
-        with ThreadPoolExecutor(1, thread_name_prefix="asr") as pool:
-            while True:
-                for dropped in self._line.tidy(partials=self.overload.step < Step.NO_PARTIALS):
-                    self._drop(dropped.kind)
-                    if not dropped.answer.done():
-                        dropped.answer.set_exception(BusyError())
-                request = self._line.next()
-                if request is None:
-                    self._news.clear()
-                    await self._news.wait()
-                else:
-                    await self._serve(request, pool)
+        """Recognise for ever. When cancelled it closes the engine, and waits for no peer of the engine's."""
+        with ThreadPoolExecutor(self._pair.parallel, thread_name_prefix="asr") as pool:
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    for _ in range(self._pair.parallel):
+                        tasks.create_task(self._serve_on(pool))
+            finally:
+                self._pair.close()
+
+    async def _serve_on(self, pool: ThreadPoolExecutor) -> None:
+        while True:
+            for dropped in self._line.tidy(partials=self.overload.step < Step.NO_PARTIALS):
+                self._drop(dropped.kind)
+                if not dropped.answer.done():
+                    dropped.answer.set_exception(BusyError())
+            request = self._line.next()
+            if request is None:
+                self._news.clear()
+                await self._news.wait()
+            else:
+                await self._serve(request, pool)
 
     async def _serve(self, first: Request, pool: ThreadPoolExecutor) -> None:
         loop = asyncio.get_running_loop()
@@ -242,9 +248,9 @@ class Scheduler:
         except Exception as error:  # noqa: BLE001  (handed to the one who asked)
             _answer(first, error)
             return
-        batch = [first]
-        if isinstance(engine, Batching) and engine.batch_most > 1:
-            batch = self._line.alike(first, engine.batch_most)
+        batch, able = [first], engine.capabilities
+        if able.batch > 1:
+            batch = self._line.alike(first, able.batch, math.inf if able.mode == "streaming" else BATCH_SPREAD)
         started_s = loop.time()
         for request in batch:
             _WAIT.labels(request.kind).observe(started_s - request.asked_s)
@@ -262,25 +268,22 @@ class Scheduler:
 
 def _run(engine: Engine, batch: Sequence[Request]) -> Sequence[Recognition | Exception]:
     """Recognise, on the recogniser's thread; what goes wrong with one does not take the others with it."""
-    if len(batch) > 1 and isinstance(engine, Batching):
-        first = batch[0]
+    stretches = [request.stretch(engine) for request in batch]
+    if len(stretches) > 1:
         try:
-            answers = engine.transcribe_batch(
-                [request.samples for request in batch], language=first.language, final=first.kind != "partial"
-            )
+            answers = cast("BatchEngine", engine).transcribe_batch(stretches)
             if len(answers) == len(batch):
                 return answers
-        except Exception:  # noqa: BLE001, S110  (asked one by one, whoever is at fault gets the error)
-            pass
-    return [_run_one(engine, request) for request in batch]
+            log.warning("a batch failed", size=len(batch), error=f"{len(answers)} answers")
+        except Exception as error:  # noqa: BLE001  (asked one by one, whoever is at fault gets the error)
+            log.warning("a batch failed", size=len(batch), error=type(error).__name__)
+    return [_run_one(engine, stretch) for stretch in stretches]
 
 
-def _run_one(engine: Engine, request: Request) -> Recognition | Exception:
-    draft = request.earlier
-    earlier = draft.recognition if draft is not None and draft.engine == engine.name else None
+def _run_one(engine: Engine, stretch: Stretch) -> Recognition | Exception:
     try:
         return engine.transcribe(
-            request.samples, language=request.language, final=request.kind != "partial", earlier=earlier
+            stretch.samples, language=stretch.language, final=stretch.final, earlier=stretch.earlier
         )
     except Exception as error:  # noqa: BLE001  (handed to the one who asked)
         return error

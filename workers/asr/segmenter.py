@@ -18,9 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infra.model import SAMPLES_PER_MS, AudioChunk
+from workers.asr.engines import Capabilities
 from workers.asr.vad import WINDOW, WINDOW_MS
 
 BYTES_PER_MS: Final = 2 * SAMPLES_PER_MS
+LONGEST_MS: Final = 20_000
+"""A segment is never longer than this, whatever the engine takes: people want to see it end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,13 @@ class Policy:
     """... or this share of the segment's length, where that is more: partials decode from the start each time."""
     hole_ms: int = 300
     """Missing audio longer than this ends a segment; shorter is bridged with silence."""
+
+
+def policy_for(engine: Capabilities) -> Policy:
+    """Return the policy that suits an engine: how much it takes at once, and what its partials cost."""
+    usual = Policy()
+    growth = 0.0 if engine.mode == "streaming" else usual.partial_growth  # only what is new is decoded
+    return Policy(longest_ms=min(engine.longest_ms, LONGEST_MS), partial_ms=engine.partial_ms, partial_growth=growth)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -20,7 +20,7 @@ from infra.telemetry import logger
 from workers.asr.engines import Recognition
 from workers.asr.overload import Step
 from workers.asr.scheduler import BusyError, Draft, Request, Scheduler
-from workers.asr.segmenter import Action, Decode, Drop, Policy, Segmenter
+from workers.asr.segmenter import Action, Decode, Drop, Segmenter, policy_for
 from workers.asr.vad import SpeechDetector
 from workers.asr.written import write_words
 from workers.owner import Holding
@@ -53,7 +53,7 @@ CLOCK_NOISE_MS: Final = 300
 """Clocks of two machines that differ by less are taken for one."""
 PENDING_FINALS: Final = 4
 """How many segments are cut before the first of them is recognised; with as many, reading waits. One is at most
-`Policy.longest_ms` of 32-bit samples: 768 KB."""
+`Policy.longest_ms` of 32-bit samples: 768 KB with Moonshine, 1.3 MB with others."""
 _GATEWAY_LOST: Final = "gateway lost"
 """As media_gateway.registry says of a call."""
 
@@ -142,7 +142,7 @@ class TrackSession:
         await self._tell_again()
         segmenter = Segmenter(
             SpeechDetector(),
-            Policy(longest_ms=tools.scheduler.longest_ms),
+            policy_for(tools.scheduler.capabilities),
             next_seq=progress.next_seq,
             resume_ms=progress.resume_ms,
         )

@@ -2,15 +2,17 @@
 
 To add an engine: write one module here whose class has the members of `Engine` and an `open` class method, and
 add one line to `REGISTRY`. The module is imported only when the engine is chosen; the contract suite
-(tests/contract/test_engines.py) runs over every line.
+(tests/contract/test_engines.py) runs over every line and holds each engine to its `Capabilities`. A page for it:
+docs/engines.md.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +22,35 @@ from infra.model import Word
 REGISTRY: Final[dict[str, str]] = {
     "moonshine": "workers.asr.engines.moonshine:Moonshine",
     "faster_whisper": "workers.asr.engines.faster_whisper:FasterWhisper",
+    "sherpa": "workers.asr.engines.sherpa:Sherpa",
+    "openai": "workers.asr.engines.openai:OpenAiTranscriptions",
 }
 
 AUTO: Final = "auto"
+
+Mode = Literal["utterance", "streaming"]
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What an engine can do with the model that it has loaded. The contract suite checks that it is so."""
+
+    mode: Mode
+    """`utterance`: pays for all of `samples` each time. `streaming`: with `earlier` it pays only for what is new."""
+    languages: frozenset[str]
+    """The ISO 639-1 codes that it can write."""
+    longest_ms: int
+    """The longest audio, in milliseconds, that it should be given at once."""
+    word_times: bool = True
+    """Finals come with the times of their words."""
+    devices: frozenset[str] = frozenset({"cpu"})
+    """Where it can run: `cpu`, `cuda`; `remote` where the audio leaves this machine."""
+    batch: int = 1
+    """How many stretches one call may take. 1: the engine has no `transcribe_batch` (see `BatchEngine`)."""
+    parallel: int = 1
+    """How many calls may be under way at once, each in a thread of its own."""
+    partial_ms: int = 900
+    """New audio that makes a partial worth its price."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +66,20 @@ class Recognition:
     """In order, with milliseconds counted from the first sample; empty for a partial."""
     tokens: tuple[int, ...] = ()
     """The engine's own; see `earlier` in `Engine.transcribe`. Means nothing to another engine."""
+    state: object | None = field(default=None, compare=False, repr=False)
+    """The same for what cannot be told in numbers: where a streaming engine has come to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where an engine finds a recogniser that does not run in this process."""
+
+    base_url: str
+    api_key: str | None = field(default=None, repr=False)
 
 
 class Engine(Protocol):
-    """A recogniser with its model loaded. Not thread-safe: one call at a time."""
+    """A recogniser with its model loaded. At most `capabilities.parallel` calls at a time."""
 
     @property
     def name(self) -> str:
@@ -49,13 +87,8 @@ class Engine(Protocol):
         ...
 
     @property
-    def languages(self) -> frozenset[str]:
-        """The ISO 639-1 codes that it can write."""
-        ...
-
-    @property
-    def longest_ms(self) -> int:
-        """The longest audio, in milliseconds, that it should be given at once."""
+    def capabilities(self) -> Capabilities:
+        """What it can do, as far as it is known yet: a server may turn out to lack what was hoped for."""
         ...
 
     def transcribe(
@@ -66,7 +99,7 @@ class Engine(Protocol):
         `samples` has shape (n,), 16 kHz mono, -1..1. `language` is an ISO 639-1 code or `auto`. A partial
         (`final=False`) may be cheaper and comes without word times. `earlier` is this engine's answer for the
         same audio when there was less of it: a guess to start from, which saves time and changes no words.
-        Blocks; never touches the network.
+        Blocks. Only an engine on the device `remote` touches the network; it raises `RemoteError` where that fails.
         """
         ...
 
@@ -74,20 +107,53 @@ class Engine(Protocol):
         """Run once on silence, so that the first caller does not pay for lazy initialisation."""
         ...
 
+    def close(self) -> None:
+        """Let go of everything. Comes from another thread; a `transcribe` that waits for a peer ends at once."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stretch:
+    """One stretch of a batch; its members are the arguments of `Engine.transcribe`."""
+
+    samples: NDArray[np.float32]
+    language: str
+    final: bool
+    earlier: Recognition | None = None
+
+
+class BatchEngine(Engine, Protocol):
+    """An engine whose `capabilities.batch` is above 1."""
+
+    def transcribe_batch(self, stretches: Sequence[Stretch]) -> list[Recognition]:
+        """Return for each of at most `capabilities.batch` stretches what `transcribe` would, in less time."""
+        ...
+
 
 class EngineClass(Protocol):
     """What a line of `REGISTRY` names."""
 
-    def open(self, model: str, *, device: str, language: str, data_dir: Path, threads: int) -> Engine:
+    def open(
+        self, model: str, *, device: str, language: str, data_dir: Path, threads: int, server: Server | None = None
+    ) -> Engine:
         """Load a model that is on this machine (`auto`: the engine's own choice).
 
-        Raises `workers.asr.models.ModelMissingError` where it is not; never downloads.
+        Raises `workers.asr.models.ModelMissingError` where it is not, and `EngineUnusableError` for settings that
+        it cannot serve; never downloads. `server` is for engines on the device `remote`.
         """
         ...
 
 
-class UnknownEngineError(ValueError):
+class EngineUnusableError(ValueError):
+    """The settings ask for something that this engine cannot do; the message says what to set."""
+
+
+class UnknownEngineError(EngineUnusableError):
     """No recogniser has that name."""
+
+
+class RemoteError(RuntimeError):
+    """A recogniser outside this process gave no usable answer; the message says why, without a word of speech."""
 
 
 def load_class(engine: str) -> EngineClass:
@@ -103,18 +169,27 @@ def load_class(engine: str) -> EngineClass:
 
 
 def choose_engine(engine: str, model: str, device: str, language: str) -> str:
-    """Return the registry name to use. Pure, apart from looking for a GPU where device is `auto`.
+    """Return the registry name to use. Pure, apart from looking for a GPU and into a folder that `model` names.
 
     `auto` takes Moonshine for English on a CPU, where it is both the most accurate and the cheapest of what
-    was measured (docs/decisions/0002-recogniser.md), and Whisper for everything else.
+    was measured (docs/decisions/0002-recogniser.md), and Whisper for everything else. Which of their models: see
+    `workers.asr.calibration`.
     """
     if engine not in {AUTO, ""}:
         return engine.replace("-", "_")
     if model.startswith("moonshine/"):
         return "moonshine"
-    if model not in {AUTO, ""} or language not in {AUTO, "", "en"}:
+    if model not in {AUTO, ""}:
+        return _by_contents(Path(model).expanduser())
+    if language not in {AUTO, "", "en"}:
         return "faster_whisper"
     return "faster_whisper" if choose_device(device) == "cuda" else "moonshine"
+
+
+def _by_contents(folder: Path) -> str:
+    if (folder / "tokens.txt").is_file():
+        return "sherpa"
+    return "moonshine" if (folder / "tokenizer.bin").is_file() else "faster_whisper"
 
 
 def choose_device(device: str) -> str:
@@ -125,12 +200,23 @@ def choose_device(device: str) -> str:
     return "cuda" if ctranslate2.get_cuda_device_count() > 0 else "cpu"
 
 
-def open_engine(engine: str, model: str, device: str, language: str, *, data_dir: Path, threads: int) -> Engine:
+def open_engine(
+    engine: str,
+    model: str,
+    device: str,
+    language: str,
+    *,
+    data_dir: Path,
+    threads: int,
+    server: Server | None = None,
+) -> Engine:
     """Load the recogniser that the settings ask for.
 
-    `model` is a catalogue name (`moonshine/base-en`), a Whisper size, a hub name, a folder, or `auto`;
+    `model` is a catalogue name (`moonshine/base-en`), a Whisper size, a hub name, a folder, a server's model or `auto`;
     `language` an ISO 639-1 code or `auto`; `threads` the CPU threads one call may use.
-    Raises `UnknownEngineError`, or `workers.asr.models.ModelMissingError` with the command that fetches the model.
+    Raises `EngineUnusableError`, or `workers.asr.models.ModelMissingError` with the command that fetches the model.
     """
-    chosen = choose_engine(engine, model, device, language)
-    return load_class(chosen).open(model or AUTO, device=device, language=language, data_dir=data_dir, threads=threads)
+    opener = load_class(choose_engine(engine, model, device, language))
+    return opener.open(
+        model or AUTO, device=device, language=language, data_dir=data_dir, threads=threads, server=server
+    )

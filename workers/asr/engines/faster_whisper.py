@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from infra.model import SAMPLE_RATE_HZ, Word
 from workers.asr import models
-from workers.asr.engines import Recognition, choose_device
+from workers.asr.engines import Capabilities, EngineUnusableError, Recognition, Server, choose_device
 from workers.asr.text import MAX_COMPRESSION, plausible
 
 DEFAULT_MODEL: Final = "whisper/base"
@@ -29,8 +29,6 @@ MIN_SAMPLES: Final = SAMPLE_RATE_HZ // 10
 class FasterWhisper:
     """A loaded Whisper model."""
 
-    longest_ms: Final = 20_000
-
     def __init__(self, folder: Path, *, name: str, device: str, threads: int) -> None:
         """Load the CTranslate2 model in `folder`; raises RuntimeError where it holds none."""
         from faster_whisper import WhisperModel
@@ -44,23 +42,35 @@ class FasterWhisper:
             num_workers=1,
             local_files_only=True,
         )
-        self.languages = frozenset(self._model.supported_languages)
+        self.capabilities = Capabilities(
+            "utterance",
+            languages=frozenset(self._model.supported_languages),
+            longest_ms=20_000,
+            devices=frozenset({"cpu", "cuda"}),
+        )
 
     @classmethod
-    def open(cls, model: str, *, device: str, language: str, data_dir: Path, threads: int) -> Self:
-        """Load a model that is on this machine; raises `ModelMissingError`, or ValueError for a language it lacks."""
+    def open(
+        cls, model: str, *, device: str, language: str, data_dir: Path, threads: int, server: Server | None = None
+    ) -> Self:
+        """Load a model that is on this machine; raises as `EngineClass.open` does."""
         device = choose_device(device)
         name = _default(device, data_dir) if model == "auto" else model
         folder = models.resolve(name, data_dir)
-        shown = folder.name if Path(name).is_dir() else models.look_up(name).name
+        shown = f"whisper/{folder.name}" if Path(name).expanduser().is_dir() else models.look_up(name).name
         engine = cls(folder, name=shown, device=device, threads=threads)
-        if language not in {"auto", ""} and language not in engine.languages:
-            raise ValueError(f"{shown} does not write {language!r}: take a multilingual model such as whisper/base")
+        if language not in {"auto", ""} and language not in engine.capabilities.languages:
+            raise EngineUnusableError(
+                f"{shown} does not write {language!r}: take a multilingual model such as whisper/base"
+            )
         return engine
 
     def warm_up(self) -> None:
         """Run once on silence."""
-        self.transcribe(np.zeros(SAMPLE_RATE_HZ, np.float32), language=min(self.languages), final=True)
+        self.transcribe(np.zeros(SAMPLE_RATE_HZ, np.float32), language=min(self.capabilities.languages), final=True)
+
+    def close(self) -> None:
+        """Nothing waits for anybody here."""
 
     def transcribe(
         self, samples: NDArray[np.float32], *, language: str, final: bool, earlier: Recognition | None = None

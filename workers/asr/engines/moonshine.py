@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from infra.model import SAMPLE_RATE_HZ, SAMPLES_PER_MS, Word
 from workers.asr import models
-from workers.asr.engines import Recognition
+from workers.asr.engines import Capabilities, EngineUnusableError, Recognition, Server
 from workers.asr.engines.alignment import spans
 from workers.asr.engines.moonshine_decoder import END, Decoder
 from workers.asr.engines.moonshine_graphs import TOKENS
@@ -45,8 +45,7 @@ _WORD_START: Final = "\u2581"
 class Moonshine:
     """A loaded Moonshine model."""
 
-    languages: Final = frozenset({"en"})
-    longest_ms: Final = 12_000
+    capabilities: Final = Capabilities("utterance", languages=frozenset({"en"}), longest_ms=12_000)
 
     def __init__(self, folder: Path, *, name: str, threads: int) -> None:
         """Load the graphs from `folder`; raises FileNotFoundError where it holds none."""
@@ -55,16 +54,25 @@ class Moonshine:
         self._decoder = Decoder(folder, threads=threads)
 
     @classmethod
-    def open(cls, model: str, *, device: str, language: str, data_dir: Path, threads: int) -> Self:
-        """Load a model that is on this machine; raises `ModelMissingError`, or ValueError for another language."""
+    def open(
+        cls, model: str, *, device: str, language: str, data_dir: Path, threads: int, server: Server | None = None
+    ) -> Self:
+        """Load a model that is on this machine; raises as `EngineClass.open` does."""
         if language not in {"auto", "", "en"}:
-            raise ValueError(f"Moonshine writes English only, not {language!r}: take ASR_ENGINE=faster_whisper")
+            raise EngineUnusableError(
+                f"Moonshine writes English only, not {language!r}: take ASR_ENGINE=faster_whisper"
+            )
         name = DEFAULT_MODEL if model == "auto" else model
-        return cls(models.resolve(name, data_dir), name=name, threads=threads)
+        folder = models.resolve(name, data_dir)
+        shown = f"moonshine/{folder.name}" if Path(name).expanduser().is_dir() else name
+        return cls(folder, name=shown, threads=threads)
 
     def warm_up(self) -> None:
         """Run the graphs once on silence."""
         self.transcribe(np.zeros(SAMPLE_RATE_HZ, np.float32), language="en", final=True)
+
+    def close(self) -> None:
+        """Nothing waits for anybody here."""
 
     def transcribe(
         self, samples: NDArray[np.float32], *, language: str, final: bool, earlier: Recognition | None = None
