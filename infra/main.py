@@ -40,6 +40,7 @@ from infra.telemetry import logger
 if TYPE_CHECKING:
     from media_gateway.app import Gateway
     from webhooks.twilio_status import CallStatus
+    from workers.asr.calibration import Choice
     from workers.asr.lighter import Pair
 
 log = logger(__name__)
@@ -171,14 +172,13 @@ async def _work_asr(settings: Settings) -> None:
 
 
 def _open_recogniser(settings: Settings) -> Pair:
-    """Load the recogniser, and name the lighter one for overload where this machine has it."""
-    from workers.asr.cores import recogniser_threads, usable_cores
-    from workers.asr.engines import Engine, UnknownEngineError, open_engine
+    """Load the recogniser, warm, and name the lighter one for overload where this machine has it."""
+    from workers.asr.engines import Engine, EngineUnusableError, Server, open_engine
     from workers.asr.lighter import Pair, lighter_model
     from workers.asr.models import ModelMissingError
 
-    cores = usable_cores()
-    threads = recogniser_threads(settings.asr_threads, cores)
+    threads = _recogniser_threads(settings)
+    key = settings.asr_api_key.get_secret_value() if settings.asr_api_key else None
 
     def opened(model: str) -> Engine:
         return open_engine(
@@ -188,17 +188,49 @@ def _open_recogniser(settings: Settings) -> Pair:
             settings.asr_language,
             data_dir=settings.hearline_data_dir,
             threads=threads,
+            server=Server(settings.asr_base_url, key) if settings.asr_base_url else None,
         )
 
-    model = settings.asr_model or "auto"
+    model, engine = settings.asr_model or "auto", None
     try:
-        engine = opened(model)
-    except (ModelMissingError, UnknownEngineError) as error:
+        choice = _automatic_choice(settings, may_measure=settings.asr_calibrate)
+        if choice is not None:
+            log.info("model chosen", model=choice.model, why=choice.why)
+            model, engine = choice.model, choice.engine
+        if engine is None:
+            engine = opened(model)
+            engine.warm_up()
+    except (ModelMissingError, EngineUnusableError) as error:
         raise UnusableError(str(error)) from error
-    engine.warm_up()
     lighter = lighter_model(engine.name, settings.hearline_data_dir)
-    log.info("recogniser ready", engine=engine.name, lighter=lighter, threads=threads, cores=cores)
+    log.info("recogniser ready", engine=engine.name, lighter=lighter, threads=threads)
     return Pair(engine, lighter=(lambda: opened(lighter)) if lighter else None, again=lambda: opened(model))
+
+
+def _recogniser_threads(settings: Settings) -> int:
+    from workers.asr.cores import recogniser_threads, usable_cores
+
+    return recogniser_threads(settings.asr_threads, usable_cores())
+
+
+def _is_automatic(settings: Settings) -> bool:
+    return settings.asr_engine == "auto" and settings.asr_model in {None, "auto"}
+
+
+def _automatic_choice(settings: Settings, *, may_measure: bool = False) -> Choice | None:
+    """Return the model that suits this machine's speed; None where the settings name one, or too little is known."""
+    from workers.asr.calibration import choose
+
+    if not _is_automatic(settings):
+        return None
+    return choose(
+        settings.asr_device,
+        settings.asr_language,
+        data_dir=settings.hearline_data_dir,
+        threads=_recogniser_threads(settings),
+        tracks=settings.asr_tracks,
+        may_measure=may_measure,
+    )
 
 
 async def _work_insights(settings: Settings) -> None:
@@ -299,6 +331,41 @@ def models_fetch(
             fail(str(error))
 
 
+@models_cli.command("measure")
+def models_measure(data_dir: DataDir = None) -> None:
+    """Measure how fast this machine runs the models that are on it; ASR_ENGINE=auto chooses by that."""
+    from workers.asr.calibration import measure_all
+
+    settings = settings_for(None, hearline_data_dir=data_dir)
+    found = measure_all(
+        settings.asr_device,
+        settings.asr_language,
+        data_dir=settings.hearline_data_dir,
+        threads=_recogniser_threads(settings),
+    )
+    if not found:
+        fail("no model is on this machine: run `hearline models fetch`")
+    for each in found:
+        typer.echo(f"{each.model}: {each.rtf:.3f} s of work a second of speech: up to {each.tracks()} tracks")
+    typer.echo(_examine_speed(settings).detail)
+
+
+@models_cli.command("verify")
+def models_verify(
+    names: Annotated[list[str] | None, typer.Argument(help="models (default: what the settings need)")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Compare stored weights with their checksums."""
+    from workers.asr.models import ModelCorruptError, ModelMissingError, verify
+
+    settings = settings_for(None, hearline_data_dir=data_dir)
+    for name in names or [_model_name(settings)]:
+        try:
+            typer.echo(f"{name}: {verify(name, settings.hearline_data_dir)} files are as they came")
+        except (ModelMissingError, ModelCorruptError, OSError) as error:
+            fail(str(error))
+
+
 @token_cli.command("create")
 def token_create(
     role: Annotated[UserRole, typer.Option(help="what it may do")],
@@ -335,7 +402,7 @@ def login_link(
 def doctor(json: Annotated[bool, typer.Option("--json", help="as JSON")] = False) -> None:
     """Say what is in order and what is not; exit code 0 when nothing is wrong."""
     settings = settings_for(None)
-    found = [*carry_out(_examine_services(settings)), _examine_model(settings)]
+    found = [*carry_out(_examine_services(settings)), _examine_model(settings), _examine_speed(settings)]
     if json:
         rows = [{"name": name, "value": value, "about": about} for name, value, about in described_settings(settings)]
         typer.echo(msgspec.json.encode({"checks": found, "settings": rows}).decode())
@@ -483,7 +550,7 @@ def _welcome(running: Installation) -> None:
 
 def _check_model(settings: Settings) -> None:
     found = _examine_model(settings)
-    if not found.ok:
+    if found.ok is False:
         fail(found.detail)
 
 
@@ -491,11 +558,35 @@ def _examine_model(settings: Settings) -> checks.Check:
     from workers.asr.models import ModelMissingError, resolve
 
     name = _model_name(settings)
+    if settings.asr_engine == "openai":
+        if settings.asr_base_url is None:
+            return checks.Check("model", False, "ASR_ENGINE=openai needs ASR_BASE_URL, such as https://HOST/v1")
+        return checks.Check("model", None, f"{name} at {settings.asr_base_url}: asked when the worker starts")
     try:
         folder = resolve(name, settings.hearline_data_dir)
     except ModelMissingError as error:
         return checks.Check("model", False, str(error))
     return checks.Check("model", True, f"{name} in {folder}")
+
+
+def _examine_speed(settings: Settings) -> checks.Check:
+    """Say what was measured; measure nothing."""
+    from workers.asr.calibration import kept
+    from workers.asr.engines import choose_device
+
+    if not _is_automatic(settings):
+        return checks.Check("speed", None, "not asked: ASR_ENGINE or ASR_MODEL says what to take")
+    known = kept(
+        settings.hearline_data_dir,
+        device=choose_device(settings.asr_device),
+        threads=_recogniser_threads(settings),
+    )
+    choice = _automatic_choice(settings)
+    if choice is None:
+        return checks.Check("speed", None, "not measured yet: the next start does, or `hearline models measure`")
+    figures = ", ".join(f"{each.model} {each.rtf:.3f} (up to {each.tracks()} tracks)" for each in known.values())
+    enough = choice.model in known and known[choice.model].tracks() >= settings.asr_tracks
+    return checks.Check("speed", True if enough else None, f"{choice.model}: {choice.why}; measured: {figures}")
 
 
 def _model_name(settings: Settings) -> str:
@@ -505,6 +596,8 @@ def _model_name(settings: Settings) -> str:
     model = settings.asr_model or "auto"
     if model != "auto":
         return model
+    if (choice := _automatic_choice(settings)) is not None:
+        return choice.model
     chosen = choose_engine(settings.asr_engine, model, settings.asr_device, settings.asr_language)
     name: str = import_module(f"workers.asr.engines.{chosen}").DEFAULT_MODEL
     return name

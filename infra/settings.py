@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-AsrEngine = Literal["auto", "moonshine", "faster-whisper"]
+AsrEngine = Literal["auto", "moonshine", "faster-whisper", "sherpa", "openai"]
 AsrDevice = Literal["auto", "cpu", "cuda"]
 LlmProvider = Literal["none", "ollama", "openai", "openrouter", "huggingface", "custom"]
 TwilioMode = Literal["connect", "listen"]
@@ -92,6 +92,12 @@ class Settings(BaseSettings):
     asr_threads: int = Field(
         0, ge=0, le=64, description="threads that one recognition uses; 0: what the machine has, but for one core"
     )
+    asr_base_url: str | None = Field(
+        None, description="https://.../v1 of an OpenAI-compatible recogniser (engine openai)"
+    )
+    asr_api_key: SecretStr | None = Field(None, description="its key")
+    asr_tracks: int = Field(4, ge=1, le=256, description="tracks that an automatically chosen model must keep up with")
+    asr_calibrate: bool = Field(True, description="measure once how fast this machine recognises, for engine auto")
 
     llm_provider: LlmProvider = Field("none", description="language model for insights")
     llm_base_url: str | None = Field(None, description="its OpenAI-compatible address (a preset for all but custom)")
@@ -106,7 +112,7 @@ class Settings(BaseSettings):
     def _expand(cls, path: Path) -> Path:
         return path.expanduser().absolute()
 
-    @field_validator("public_base_url", "llm_base_url")
+    @field_validator("public_base_url", "llm_base_url", "asr_base_url")
     @classmethod
     def _address(cls, url: str | None) -> str | None:
         if not url:

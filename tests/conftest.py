@@ -21,6 +21,7 @@ from infra.model import DEFAULT_TENANT
 from infra.store.database import migrate, open_pool
 
 REQUIRE_TOOLS = os.environ.get("HEARLINE_REQUIRE_TOOLS", "") not in {"", "0"}  # noqa: TID251  a switch of the tests
+os.environ.setdefault("ASR_CALIBRATE", "false")  # noqa: TID251  which model runs is not left to this machine's speed
 TEST_DATA = Path(
     os.environ.get("HEARLINE_TEST_DATA", Path(__file__).parents[2] / "shared" / "data")  # noqa: TID251  the same
 )

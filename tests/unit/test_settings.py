@@ -16,6 +16,7 @@ SECRETS = {
     "turn_password": "turn-pass",
     "turn_secret": "shared-with-coturn",
     "llm_api_key": "llm-secret",
+    "asr_api_key": "asr-secret",
 }
 
 
@@ -54,6 +55,8 @@ def test_a_file_may_hold_other_programs_settings(alone: Path) -> None:
         ("HEARLINE_LOG_LEVEL", "loud"),
         ("PUBLIC_BASE_URL", "example.com"),
         ("LLM_BASE_URL", "ftp://example.com"),
+        ("ASR_BASE_URL", "example.com/v1"),
+        ("ASR_TRACKS", "0"),
         ("RTP_PORTS", "10000"),
         ("SIP_TRUNKS", "10.0.0.0/8, nowhere"),
         ("HEARLINE_RECORDING", "sometimes"),
