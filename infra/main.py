@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -59,6 +60,8 @@ Port = Annotated[int | None, typer.Option(help="port to listen on (HEARLINE_PORT
 DataDir = Annotated[Path | None, typer.Option(help="data directory (HEARLINE_DATA_DIR)")]
 
 BODY_LIMIT_BYTES: Final = 1024 * 1024
+RECOGNISER_NICENESS: Final = 5
+"""Where cores are short, the people who talk to each other come before the text of what they say."""
 SAMPLE: Final = Path(__file__).parent / "sample" / "call.flac"
 
 
@@ -155,7 +158,8 @@ async def _work_asr(settings: Settings) -> None:
     from workers.asr.session import Tools
     from workers.asr.worker import AsrWorker
 
-    scheduler = Scheduler(_open_recogniser(settings))
+    os.nice(RECOGNISER_NICENESS)
+    scheduler = Scheduler(recogniser := _open_recogniser(settings), lanes=_recogniser_lanes(settings, recogniser))
     async with _database(settings) as pool, _redis(settings) as redis:
         presence = Presence(redis)
         tools = Tools(
@@ -211,6 +215,14 @@ def _recogniser_threads(settings: Settings) -> int:
     from workers.asr.cores import recogniser_threads, usable_cores
 
     return recogniser_threads(settings.asr_threads, usable_cores())
+
+
+def _recogniser_lanes(settings: Settings, recogniser: Pair) -> int | None:
+    from workers.asr.cores import recogniser_lanes, usable_cores
+
+    if not recogniser.capabilities.devices & {"cpu"}:
+        return None
+    return recogniser_lanes(_recogniser_threads(settings), usable_cores())
 
 
 def _is_automatic(settings: Settings) -> bool:

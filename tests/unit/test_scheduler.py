@@ -124,11 +124,15 @@ class Dial(Overload):
 
 @asynccontextmanager
 async def desk(
-    capacity: int = 64, engine: GatedEngine | None = None, lighter: GatedEngine | None = None, dial: Dial | None = None
+    capacity: int = 64,
+    engine: GatedEngine | None = None,
+    lighter: GatedEngine | None = None,
+    dial: Dial | None = None,
+    lanes: int | None = None,
 ) -> AsyncIterator[Desk]:
     engine = engine or GatedEngine()
     pair = Pair(engine, lighter=(lambda: lighter) if lighter else None)
-    scheduler = Scheduler(pair, overload=dial, capacity=capacity)
+    scheduler = Scheduler(pair, overload=dial, capacity=capacity, lanes=lanes)
     async with asyncio.TaskGroup() as tasks:
         serving = tasks.create_task(scheduler.run())
         try:
@@ -303,15 +307,41 @@ async def test_an_engine_that_takes_calls_in_parallel_gets_them() -> None:
     assert sorted(engine.order[3:]) == [10, 11, 20]
 
 
-async def test_an_engine_with_a_stand_in_is_called_by_one_thread() -> None:
-    engine, lighter = ParallelEngine(), GatedEngine()
-    async with desk(engine=engine, lighter=lighter) as at:
-        waiting = [await at.ask(size, "final") for size in (1, 2)]
+async def test_a_final_never_waits_for_partials_where_there_is_more_than_one_lane() -> None:
+    engine = ParallelEngine()
+    async with desk(engine=engine) as at:
+        partials = [await at.ask(size, "partial") for size in (1, 2, 3)]
         await until(lambda: engine.asked)
         await asyncio.sleep(0.05)
         assert engine.order == [1]
+        finals = [await at.ask(size, "final") for size in (10, 11)]
+        await until(lambda: len(engine.asked) == 3)
+        assert sorted(engine.order) == [1, 10, 11]
         engine.gate.set()
-        assert await asyncio.gather(*waiting) == ["1", "2"]
+        assert await asyncio.gather(*partials, *finals) == ["1", "2", "3", "10", "11"]
+
+
+async def test_no_more_lanes_than_were_allowed() -> None:
+    engine = ParallelEngine()
+    async with desk(engine=engine, lanes=2) as at:
+        waiting = [await at.ask(size, "final") for size in (1, 2, 3)]
+        await until(lambda: len(engine.asked) == 2)
+        await asyncio.sleep(0.05)
+        assert sorted(engine.order) == [1, 2]
+        engine.gate.set()
+        assert await asyncio.gather(*waiting) == ["1", "2", "3"]
+
+
+async def test_all_lanes_go_over_to_the_lighter_engine() -> None:
+    dial, engine, lighter = Dial(), ParallelEngine(), ParallelEngine()
+    lighter.name = "lighter"
+    async with desk(engine=engine, lighter=lighter, dial=dial) as at:
+        dial.ladder.step = Step.LIGHTER_MODEL
+        waiting = [await at.ask(size, "final") for size in (1, 2, 3)]
+        await until(lambda: len(lighter.asked) == 3)
+        assert not engine.asked
+        lighter.gate.set()
+        assert await asyncio.gather(*waiting) == ["1", "2", "3"]
 
 
 async def test_the_engines_are_closed_when_the_work_ends() -> None:

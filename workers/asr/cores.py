@@ -25,6 +25,11 @@ def recogniser_threads(asked: int, cores: int) -> int:
     return min(asked, cores) if asked else max(1, min(cores - 1, MOST_THREADS))
 
 
+def recogniser_lanes(threads: int, cores: int) -> int:
+    """Return how many recognitions of so many threads each may run at once."""
+    return max(1, cores // threads)
+
+
 def memory_left_bytes(cgroup: Path = _CGROUP, meminfo: Path = _MEMINFO) -> int:
     """Return how much more memory can be had without swapping or being killed."""
     left = [_available(meminfo)]

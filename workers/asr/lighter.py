@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from threading import Lock
 from types import MappingProxyType
 from typing import Final
 
@@ -53,7 +54,8 @@ def room_for_both() -> bool:
 class Pair:
     """One engine at a time out of two; the lighter one is loaded when it is first needed.
 
-    Where there is no room for both, the one in use is let go before the other is loaded.
+    Where there is no room for both, the one in use is let go before the other is loaded; threads that are still in
+    it finish with it.
     """
 
     def __init__(
@@ -74,11 +76,7 @@ class Pair:
         self._open_lighter = lighter
         self._open_again = again
         self._room = room
-
-    @property
-    def parallel(self) -> int:
-        """Return how many threads may use what `fit` returns: only one where that may change."""
-        return self.capabilities.parallel if self._open_lighter is None else 1
+        self._changing = Lock()
 
     def close(self) -> None:
         """Let go of both."""
@@ -87,12 +85,13 @@ class Pair:
                 engine.close()
 
     def fit(self, *, light: bool) -> Engine:
-        """Return the engine to use; may load one, which blocks for a second or so. One thread at a time."""
-        engine = self._light() if light or (self._open_again is None and self._engine is None) else self._heavy()
-        if engine.name != self.name:
-            log.info("recogniser changed", engine=engine.name, before=self.name)
-            self.name = engine.name
-        return engine
+        """Return the engine to use; may load one, which blocks for a second or so."""
+        with self._changing:
+            engine = self._light() if light or (self._open_again is None and self._engine is None) else self._heavy()
+            if engine.name != self.name:
+                log.info("recogniser changed", engine=engine.name, before=self.name)
+                self.name = engine.name
+            return engine
 
     def _light(self) -> Engine:
         if self._lighter is not None or self._open_lighter is None:
@@ -130,8 +129,8 @@ def _ready(opener: Opener, asked: Capabilities) -> Engine:
     """Open an engine; raises where it cannot be asked for what the one can that it stands in for."""
     engine = opener()
     able = engine.capabilities
-    if able.longest_ms < asked.longest_ms or able.mode != asked.mode:
+    if able.longest_ms < asked.longest_ms or able.mode != asked.mode or able.parallel < asked.parallel:
         engine.close()
-        raise ValueError(f"{engine.name} takes only {able.longest_ms} ms at once, {able.mode}")
+        raise ValueError(f"{engine.name} takes only {able.longest_ms} ms at once, {able.mode}, {able.parallel} calls")
     engine.warm_up()
     return engine

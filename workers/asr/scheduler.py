@@ -113,9 +113,13 @@ class Line:
         ]
         return dropped
 
-    def next(self, among: Iterable[Request] | None = None) -> Request | None:
-        """Take out whose turn it is, and charge its call."""
-        candidates = [request for request in (self._waiting if among is None else among) if not request.answer.done()]
+    def next(self, among: Iterable[Request] | None = None, *, partials: bool = True) -> Request | None:
+        """Take out whose turn it is, and charge its call; leave partials unless they may be taken."""
+        candidates = [
+            request
+            for request in (self._waiting if among is None else among)
+            if not request.answer.done() and (partials or request.kind != "partial")
+        ]
         if not candidates:
             return None
         urgent = min(_URGENCY[request.kind] for request in candidates)
@@ -163,9 +167,14 @@ class Scheduler:
     requests, and while `overload` says so, partials and speculation are refused. Finals never are.
     """
 
-    def __init__(self, engine: Engine | Pair, *, overload: Overload | None = None, capacity: int = 256) -> None:
+    def __init__(
+        self, engine: Engine | Pair, *, overload: Overload | None = None, capacity: int = 256, lanes: int | None = None
+    ) -> None:
+        """`lanes` is how many recognitions may run at once; the engine may take fewer, never more."""
         self.overload = overload or Overload()
         self._pair = engine if isinstance(engine, Pair) else Pair(engine)
+        parallel = self._pair.capabilities.parallel
+        self._lanes = parallel if lanes is None else min(lanes, parallel)
         self._capacity = capacity
         self._line = Line()
         self._number = itertools.count()
@@ -219,21 +228,22 @@ class Scheduler:
 
     async def run(self) -> None:
         """Recognise for ever. When cancelled it closes the engine, and waits for no peer of the engine's."""
-        with ThreadPoolExecutor(self._pair.parallel, thread_name_prefix="asr") as pool:
+        with ThreadPoolExecutor(self._lanes, thread_name_prefix="asr") as pool:
             try:
                 async with asyncio.TaskGroup() as tasks:
-                    for _ in range(self._pair.parallel):
-                        tasks.create_task(self._serve_on(pool))
+                    for lane in range(self._lanes):
+                        tasks.create_task(self._serve_on(pool, partials=lane == 0))
             finally:
                 self._pair.close()
 
-    async def _serve_on(self, pool: ThreadPoolExecutor) -> None:
+    async def _serve_on(self, pool: ThreadPoolExecutor, *, partials: bool) -> None:
+        """Work on one lane. Partials keep to the first, so that a final never waits for all of them."""
         while True:
             for dropped in self._line.tidy(partials=self.overload.step < Step.NO_PARTIALS):
                 self._drop(dropped.kind)
                 if not dropped.answer.done():
                     dropped.answer.set_exception(BusyError())
-            request = self._line.next()
+            request = self._line.next(partials=partials)
             if request is None:
                 self._news.clear()
                 await self._news.wait()

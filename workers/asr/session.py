@@ -5,26 +5,27 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
-from collections import deque
-from typing import Any, Final
+from typing import Final
 
 from prometheus_client import Counter, Histogram
 
 from infra.bus.codec import TrackWork
 from infra.bus.presence import RENEW_S, Presence
 from infra.bus.streams import AudioStreams, BusError, EventStreams
-from infra.model import CHUNK_MS, AudioChunk, Event, EventType, Hole, TranscriptSegment, Word, segment_id
+from infra.model import CHUNK_MS, AudioChunk, Hole, TranscriptSegment, Word, segment_id
 from infra.store.calls import CallStore
-from infra.store.transcripts import TranscriptStore, segment_to_json
+from infra.store.transcripts import TranscriptStore
 from infra.telemetry import logger
 from workers.asr.engines import Recognition
+from workers.asr.lateness import Lateness
 from workers.asr.overload import Step
 from workers.asr.scheduler import BusyError, Draft, Request, Scheduler
+from workers.asr.screen import Screen
 from workers.asr.segmenter import Action, Decode, Drop, Segmenter, policy_for
 from workers.asr.vad import SpeechDetector
 from workers.asr.written import write_words
 from workers.owner import Holding
-from workers.persist import until_stored, until_told
+from workers.persist import until_stored
 
 log = logger(__name__)
 
@@ -48,9 +49,6 @@ LAG_MS: Final = 2000
 LAG_LOOK_S: Final = 0.5
 LAG_TOLD_S: Final = 1.0
 """The lag of a track is told at most so often."""
-CLOCK_AGAIN_S: Final = 15.0
-CLOCK_NOISE_MS: Final = 300
-"""Clocks of two machines that differ by less are taken for one."""
 PENDING_FINALS: Final = 4
 """How many segments are cut before the first of them is recognised; with as many, reading waits. One is at most
 `Policy.longest_ms` of 32-bit samples: 768 KB with Moonshine, 1.3 MB with others."""
@@ -83,16 +81,6 @@ class _Speculation:
         self.words.cancel()
 
 
-@dataclasses.dataclass(slots=True)
-class _Arrival:
-    """When a chunk's stretch of the call reached the gateway."""
-
-    seq: int
-    start_ms: int
-    end_ms: int
-    received_at_ms: int
-
-
 class TrackSession:
     """Reads a track's audio in order, has it recognised, stores the finals, tells the screens.
 
@@ -104,7 +92,8 @@ class TrackSession:
         self._work = work
         self._holding = holding
         self._tools = tools
-        self._arrivals: deque[_Arrival] = deque()
+        self._screen = Screen(tools.events, work)
+        self._late = Lateness()
         self._finals: asyncio.Queue[Decode | None] = asyncio.Queue(PENDING_FINALS)
         self._speculation: dict[tuple[int, int], _Speculation] = {}
         self._partial: asyncio.Task[None] | None = None
@@ -112,20 +101,8 @@ class TrackSession:
         self._next_seq = 0
         self._resume_chunk = 0
         self._done_before_seq = 0
-        self._due_ms: deque[int] = deque()
-        """The finals that are not stored yet: when the chunk arrived that ended each of them."""
-        self._nothing_due = asyncio.Event()
-        self._nothing_due.set()
-        self._reading_ms: int | None = None
-        """When the chunk in hand arrived; None while there is none."""
-        self._received_ms = 0
         self._draft: tuple[int, Draft] | None = None
         self._end_ms: int | None = None
-        self._lag_told_ms = 0
-        self._ahead_ms = 0
-        """How far this machine's clock is ahead of the gateway's."""
-        self._storing = False
-        self._shown: dict[int, TranscriptSegment] = {}
 
     async def run(self) -> None:
         """Work until the track has ended and its last segment is stored. Raises NotOwnerError."""
@@ -148,37 +125,18 @@ class TrackSession:
         )
         if progress.resume_chunk:
             self._end_ms = progress.resume_ms
-        with tools.scheduler.overload.watching(self.behind_ms):
+        with tools.scheduler.overload.watching(self._late.behind_ms):
             async with asyncio.TaskGroup() as tasks:
+                clock = tasks.create_task(self._late.follow_clock(tools.presence, work.gateway_id))
                 watch = tasks.create_task(self._watch_lag())
                 storing = tasks.create_task(self._store_finals())
                 reason = await self._listen(segmenter, tasks)
                 await self._finals.put(None)
                 await storing
                 watch.cancel()
-        await self._tell_lag(0)
+                clock.cancel()
+        await self._screen.lag(0)
         await self._close(reason)
-
-    def lag_ms(self) -> int:
-        """Return the age of the oldest audio that could have its final, and has none.
-
-        A final is waited for from the moment the chunk arrived that ended its segment; audio that was not read yet
-        from its own arrival. Wordless audio that was read waits for nothing, nor does a segment that still grows.
-        """
-        if self._due_ms:
-            oldest_ms = self._due_ms[0]
-        elif self._reading_ms is not None:
-            oldest_ms = self._reading_ms
-        else:
-            return 0
-        return max(0, self._gateway_now_ms() - oldest_ms)
-
-    def behind_ms(self) -> int:
-        """Return the part of `lag_ms` that recognising less would mend: none while a store is waited for."""
-        return 0 if self._storing else self.lag_ms()
-
-    def _gateway_now_ms(self) -> int:
-        return int(time.time() * 1000) - self._ahead_ms
 
     async def bury(self, reason: str) -> None:
         """Close a track that no worker can get through: what is missing is marked."""
@@ -206,10 +164,10 @@ class TrackSession:
                 heard_s = time.monotonic()
                 await self._take_chunk(chunk, segmenter, tasks)
                 if chunk.last:
-                    self._reading_ms = None
+                    self._late.nothing_to_read()
                     return "ended"
             if len(page.chunks) < PAGE:
-                self._reading_ms = None
+                self._late.nothing_to_read()
             if not page.chunks and time.monotonic() - heard_s > SILENT_S:
                 if over := await self._why_over():
                     reason, cause = over
@@ -221,15 +179,14 @@ class TrackSession:
     async def _until_worth_reading(self) -> None:
         """Far behind, audio is better off in Redis than here: nothing is read while a final waits."""
         if self._tools.scheduler.overload.step >= Step.RECORD_ONLY:
-            await self._nothing_due.wait()
+            await self._late.until_nothing_is_due()
 
     async def _take_chunk(self, chunk: AudioChunk, segmenter: Segmenter, tasks: asyncio.TaskGroup) -> None:
         for hole in self._holes(chunk):
             await self._mark(hole)
         self._newest_seq = chunk.seq
         self._end_ms = chunk.end_ms
-        self._reading_ms = self._received_ms = chunk.received_at_ms
-        self._arrivals.append(_Arrival(chunk.seq, chunk.start_ms, chunk.end_ms, chunk.received_at_ms))
+        self._late.arrived(chunk)
         await self._act(segmenter.push(chunk), tasks)
         await self._advance(segmenter)
 
@@ -248,7 +205,7 @@ class TrackSession:
         for action in actions:
             if isinstance(action, Drop):
                 self._done_before_seq = max(self._done_before_seq, action.seq + 1)
-                await self._retract(action.seq)
+                await self._screen.retract(action.seq)
             elif action.kind == "partial":
                 if self._partial is None or self._partial.done():
                     self._partial = tasks.create_task(self._show_partial(action))
@@ -262,8 +219,7 @@ class TrackSession:
                 self._speculation[action.seq, action.end_ms] = _Speculation(request, words)
             else:
                 self._done_before_seq = action.seq + 1
-                self._due_ms.append(self._received_ms)
-                self._nothing_due.clear()
+                self._late.final_due()
                 speculation = self._speculation.get((action.seq, action.end_ms)) if action.reuse else None
                 if speculation is not None:
                     speculation.request.promote()
@@ -276,7 +232,7 @@ class TrackSession:
             log.warning("speculation failed", track_id=str(self._work.track.id), error=type(error).__name__)
             return None
         if recognition.text and decode.seq >= self._done_before_seq:
-            await self._publish_partial(decode, recognition)
+            await self._screen.partial(self._segment(decode, recognition, is_final=False))
         return recognition
 
     def _ask(self, decode: Decode) -> Request:
@@ -286,7 +242,7 @@ class TrackSession:
             language=self._tools.language,
             kind=decode.kind,
             caller=self._work.call.id,
-            due_ms=self._due_ms[0] if decode.kind == "final" and self._due_ms else self._received_ms,
+            due_ms=self._late.oldest_due_ms if decode.kind == "final" else self._late.received_ms,
             earlier=draft if seq == decode.seq else None,
         )
 
@@ -307,35 +263,17 @@ class TrackSession:
             log.warning("partial failed", track_id=str(self._work.track.id), error=type(error).__name__)
             return
         if recognition.text and decode.seq >= self._done_before_seq:
-            await self._publish_partial(decode, recognition)
-
-    async def _publish_partial(self, decode: Decode, recognition: Recognition) -> None:
-        segment = self._segment(decode, recognition, is_final=False)
-        shown = self._shown.get(decode.seq)
-        if shown is not None and shown.text == segment.text:
-            return
-        self._shown[decode.seq] = segment
-        await self._publish("segment.partial", segment_to_json(segment), "")
-
-    async def _retract(self, seq: int) -> None:
-        """Take a shown partial off the screens: it turned out to hold no words."""
-        shown = self._shown.pop(seq, None)
-        if shown is not None:
-            nothing = dataclasses.replace(shown, text="", original_text="", confidence=0.0)
-            await self._publish("segment.partial", segment_to_json(nothing), f"retracted:{shown.id}")
+            await self._screen.partial(self._segment(decode, recognition, is_final=False))
 
     async def _store_finals(self) -> None:
         while (decode := await self._finals.get()) is not None:
             recognition = await self._final_words(decode)
-            self._storing = True
+            self._late.storing()
             if recognition is not None and recognition.text:
                 await self._store(decode, recognition)
             else:
-                await self._retract(decode.seq)
-            self._storing = False
-            self._due_ms.popleft()
-            if not self._due_ms:
-                self._nothing_due.set()
+                await self._screen.retract(decode.seq)
+            self._late.final_done()
 
     async def _final_words(self, decode: Decode) -> Recognition | None:
         speculation = self._speculation.pop((decode.seq, decode.end_ms), None) if decode.reuse else None
@@ -355,7 +293,9 @@ class TrackSession:
 
     async def _store(self, decode: Decode, recognition: Recognition) -> None:
         segment = self._segment(decode, recognition, is_final=True)
-        resume_chunk = self._chunk_at(decode.end_ms)
+        resume_chunk = self._late.chunk_at(decode.end_ms)
+        if resume_chunk is None:
+            resume_chunk = self._newest_seq + 1
         await until_stored(
             lambda: self._tools.transcripts.commit(
                 self._work.call,
@@ -367,11 +307,10 @@ class TrackSession:
         )
         self._next_seq, self._resume_chunk = segment.seq + 1, resume_chunk
         self._holding.progressed = True
-        self._shown.pop(decode.seq, None)
         _FINALS.inc()
         if segment.latency_ms is not None:
             _LATENCY.observe(segment.latency_ms / 1000)
-        await self._publish("segment.final", segment_to_json(segment), _final_key(segment))
+        await self._screen.final(segment)
         await self._trim(resume_chunk)
 
     async def _tell_again(self) -> None:
@@ -380,12 +319,12 @@ class TrackSession:
             lambda: self._tools.transcripts.of_track(self._work.track.id, from_seq=max(0, self._next_seq - 1))
         )
         for segment in stored:
-            await self._publish("segment.final", segment_to_json(segment), _final_key(segment))
+            await self._screen.final(segment)
 
     async def _advance(self, segmenter: Segmenter) -> None:
         """Let wordless audio go, once it has piled up and nothing before it waits to be stored."""
         safe_chunk, safe_ms = segmenter.safe_seq, segmenter.safe_ms
-        if self._due_ms or (safe_chunk - self._resume_chunk) * 200 < ADVANCE_MS:
+        if self._late.anything_due or (safe_chunk - self._resume_chunk) * 200 < ADVANCE_MS:
             return
         await until_stored(
             lambda: self._tools.transcripts.advance(
@@ -397,8 +336,7 @@ class TrackSession:
         await self._trim(safe_chunk)
 
     async def _trim(self, before_seq: int) -> None:
-        while self._arrivals and self._arrivals[0].seq < before_seq:
-            self._arrivals.popleft()
+        self._late.forget(before_seq)
         try:
             await self._tools.audio.trim(self._work.track.id, before_seq)
         except BusError as error:
@@ -409,13 +347,12 @@ class TrackSession:
         new = await until_stored(lambda: self._tools.transcripts.add_gap(work.call, work.track.id, hole))
         if new:
             _GAPS.labels(hole.cause).inc()
-        data = {"track_id": work.track.id, **dataclasses.asdict(hole)}
-        await self._publish("gap", data, f"gap:{work.track.id}:{hole.start_ms}:{hole.cause}")
+        await self._screen.gap(hole)
 
     async def _close(self, reason: str) -> None:
         work, tools = self._work, self._tools
         await until_stored(lambda: tools.calls.close_track(work.track.id, reason))
-        await self._publish("track.closed", {"track_id": work.track.id, "reason": reason}, f"closed:{work.track.id}")
+        await self._screen.closed(reason)
         try:
             await tools.audio.forget(work.track.id)
         except BusError as error:
@@ -423,29 +360,10 @@ class TrackSession:
 
     async def _watch_lag(self) -> None:
         """Tell the screens when words come late, every second until they are in time again."""
-        compared_s = -CLOCK_AGAIN_S
         while True:
-            if time.monotonic() - compared_s >= CLOCK_AGAIN_S:
-                compared_s = time.monotonic()
-                await self._compare_clocks()
-            lag_ms = self.lag_ms()
-            told = await self._tell_lag(lag_ms if lag_ms > LAG_MS else 0)
+            lag_ms = self._late.lag_ms()
+            told = await self._screen.lag(lag_ms if lag_ms > LAG_MS else 0)
             await asyncio.sleep(LAG_TOLD_S if told else LAG_LOOK_S)
-
-    async def _tell_lag(self, lag_ms: int) -> bool:
-        if lag_ms == self._lag_told_ms == 0:
-            return False
-        self._lag_told_ms = lag_ms
-        await self._publish("lag", {"track_id": self._work.track.id, "lag_ms": lag_ms}, "")
-        return True
-
-    async def _compare_clocks(self) -> None:
-        try:
-            ahead_ms = await self._tools.presence.ahead_of_gateway_ms(self._work.gateway_id)
-        except BusError:
-            return
-        if ahead_ms is not None:
-            self._ahead_ms = ahead_ms if abs(ahead_ms) > CLOCK_NOISE_MS else 0
 
     async def _why_over(self) -> tuple[str, str] | None:
         """Return why a silent track gets no closing chunk any more, and the cause of its last gap; None if it may."""
@@ -467,18 +385,6 @@ class TrackSession:
             except BusError:
                 return False
         return True
-
-    async def _publish(self, kind: EventType, data: dict[str, Any], key: str) -> None:
-        """Tell the screens; a keyed event until it is through, any other only if Redis answers."""
-        events, tenant_id = self._tools.events, self._work.call.tenant_id
-        event = Event(kind, self._work.call.id, data, key=key)
-        if key:
-            await until_told(events, tenant_id, event)
-            return
-        try:
-            await events.publish(tenant_id, event)
-        except BusError as error:
-            log.debug("event left out", kind=kind, error=type(error).__name__)
 
     def _segment(self, decode: Decode, recognition: Recognition, *, is_final: bool) -> TranscriptSegment:
         work = self._work
@@ -503,23 +409,5 @@ class TrackSession:
             confidence=recognition.confidence,
             is_final=is_final,
             words=words,
-            latency_ms=self._latency_ms(decode.end_ms),
+            latency_ms=self._late.since_ms(decode.end_ms),
         )
-
-    def _latency_ms(self, spoken_ms: int) -> int | None:
-        """Return milliseconds since the moment `spoken_ms` of the call reached the gateway."""
-        for arrival in reversed(self._arrivals):
-            if arrival.start_ms <= spoken_ms:
-                return max(0, self._gateway_now_ms() - arrival.received_at_ms + max(0, arrival.end_ms - spoken_ms))
-        return None
-
-    def _chunk_at(self, moment_ms: int) -> int:
-        """Return the number of the first chunk that reaches beyond a moment."""
-        for arrival in self._arrivals:
-            if arrival.end_ms > moment_ms:
-                return arrival.seq
-        return self._newest_seq + 1
-
-
-def _final_key(segment: TranscriptSegment) -> str:
-    return f"final:{segment.track_id}:{segment.seq}"

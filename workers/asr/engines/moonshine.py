@@ -38,6 +38,8 @@ MS_PER_FRAME: Final = 24
 BEAM: Final = 3
 DOUBT: Final = math.log(0.97)
 """A final whose mean log-probability is below this is decoded again with a beam."""
+PARALLEL: Final = 8
+"""The graphs may be run by any number of threads; each holds a few tens of MB while it does."""
 MIN_CONFIDENCE: Final = 0.25
 _WORD_START: Final = "\u2581"
 
@@ -45,7 +47,7 @@ _WORD_START: Final = "\u2581"
 class Moonshine:
     """A loaded Moonshine model."""
 
-    capabilities: Final = Capabilities("utterance", languages=frozenset({"en"}), longest_ms=12_000)
+    capabilities: Final = Capabilities("utterance", languages=frozenset({"en"}), longest_ms=12_000, parallel=PARALLEL)
 
     def __init__(self, folder: Path, *, name: str, threads: int) -> None:
         """Load the graphs from `folder`; raises FileNotFoundError where it holds none."""
