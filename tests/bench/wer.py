@@ -24,6 +24,8 @@ from numpy.typing import NDArray
 from tests.bench.score import Score, score
 from tests.bench.speech import Track, load_set
 from workers.asr.engines import Engine, Recognition, open_engine
+from workers.asr.history import History
+from workers.asr.scheduler import Draft
 from workers.asr.segmenter import Decode, Policy, Segmenter, policy_for
 from workers.asr.vad import WINDOW, WINDOW_MS, SpeechDetector
 
@@ -137,6 +139,7 @@ def listen_streaming(track: Track, engine: Engine, policy: Policy, *, partials: 
     began = time.process_time()
     segmenter = Segmenter(SpeechDetector(), policy)
     finals: list[str] = []
+    history = History()
     earlier: tuple[int, Recognition] | None = None
     for chunk in track.chunks():
         for action in segmenter.push(chunk):
@@ -146,12 +149,18 @@ def listen_streaming(track: Track, engine: Engine, policy: Policy, *, partials: 
             if action.reuse and known is not None:
                 heard = known
             else:
+                before = history.before(action)
                 heard = engine.transcribe(
-                    action.samples, language=track.language, final=action.kind != "partial", earlier=known
+                    action.samples,
+                    language=track.language,
+                    final=action.kind != "partial",
+                    earlier=known,
+                    before=before[1] if before else None,
                 )
             earlier = (action.seq, heard)
             if action.kind == "final":
                 finals.append(heard.text)
+                history.add(action, Draft(engine.name, heard))
     return Heard(" ".join(filter(None, finals)), time.process_time() - began, len(finals))
 
 

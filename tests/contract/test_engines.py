@@ -31,6 +31,7 @@ from workers.asr import models
 from workers.asr.engines import (
     REGISTRY,
     BatchEngine,
+    Context,
     Engine,
     EngineUnusableError,
     Recognition,
@@ -47,15 +48,17 @@ from workers.asr.segmenter import policy_for
 pytestmark = [pytest.mark.models, pytest.mark.timeout(600)]
 
 SHERPA_MODEL = os.environ.get("HEARLINE_SHERPA_MODEL", "")  # noqa: TID251  a switch of the tests
-"""The folder of an English streaming Zipformer; no package carries one."""
+"""The folder of an English streaming Zipformer; no package carries one. tests/contract/test_streaming_engine.py does
+without."""
 MODELS = [
     ("moonshine", "moonshine/base-en"),
     ("moonshine", "moonshine/tiny-en"),
     ("faster_whisper", "whisper/tiny.en"),
     ("faster_whisper", "whisper/base"),
     ("openai", "moonshine-base-en"),
-    ("sherpa", SHERPA_MODEL),
 ]
+if SHERPA_MODEL:
+    MODELS.append(("sherpa", SHERPA_MODEL))
 
 
 @pytest.fixture(scope="module", params=MODELS, ids=[model or name for name, model in MODELS])
@@ -64,8 +67,6 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     name, model = request.param
     with contextlib.ExitStack() as stack:
         server = None
-        if name == "sherpa" and not model:
-            pytest.skip("needs weights that no package carries: HEARLINE_SHERPA_MODEL names their folder")
         if name == "openai":
             behind = local_engine("moonshine", "moonshine/base-en")
             fake = stack.enter_context(transcribing(FakeTranscriptions(models=(model,))))
@@ -118,7 +119,7 @@ def hear(engine: Engine, samples: NDArray[np.float32], *, final: bool = True) ->
 
 
 def test_every_engine_of_the_registry_is_tested() -> None:
-    assert {name for name, _ in MODELS} == set(REGISTRY)
+    assert {name for name, _ in MODELS} | {"sherpa"} == set(REGISTRY)
 
 
 def test_it_says_what_it_is(engine: Engine) -> None:
@@ -230,6 +231,34 @@ def test_an_earlier_partial_changes_nothing(engine: Engine, sentence: Track) -> 
     nonsense = Recognition("", "en", 0.0, tokens=(1500, 1, 2, 31_999, 7))
     again = engine.transcribe(sentence.samples, language="en", final=True, earlier=nonsense)
     assert again.text == hear(engine, sentence.samples).text
+
+
+def test_what_was_said_before_is_not_told_again(engine: Engine, sentence: Track) -> None:
+    """The sentence cut at the worst of places: in words."""
+    for cut_s in (3.1, 5.4, 7.3):
+        cut = int(cut_s * SAMPLE_RATE_HZ)
+        first = hear(engine, sentence.samples[:cut])
+        rest = engine.transcribe(
+            sentence.samples[cut:],
+            language="en",
+            final=True,
+            before=Context(sentence.samples[:cut], first.tokens),
+        )
+        assert score(sentence.reference, f"{first.text} {rest.text}").wer < 0.25
+        end_ms = (sentence.samples.size - cut) // SAMPLES_PER_MS
+        assert all(0 <= word.start_ms <= word.end_ms <= end_ms for word in rest.words)
+        assert rest.words == () or " ".join(word.w for word in rest.words) == rest.text
+        times = {word.w.lower(): word.start_ms for word in hear(engine, sentence.samples[cut:]).words}
+        apart = [abs(word.start_ms - times[word.w.lower()]) for word in rest.words if word.w.lower() in times]
+        assert not rest.words or float(np.median(apart)) < 100
+
+
+def test_a_wrong_account_of_what_was_said_before_does_no_harm(engine: Engine, sentence: Track) -> None:
+    half = sentence.samples.size // 2
+    for tokens in ((), (1500, 1, 2, 31_999, 7), hear(engine, sentence.samples).tokens):
+        before = Context(sentence.samples[:half], tokens)
+        told = engine.transcribe(sentence.samples[half:], language="en", final=True, before=before)
+        assert set(told.text.lower().split()) & set(hear(engine, sentence.samples[half:]).text.lower().split())
 
 
 def test_the_same_audio_gives_the_same_answer(engine: Engine, sentence: Track) -> None:

@@ -38,7 +38,7 @@ from infra.store.transcripts import NotOwnerError, TranscriptStore
 from tests.conftest import until
 from tests.parts import track_work
 from workers.asr import session as asr_session
-from workers.asr.engines import Capabilities, Recognition
+from workers.asr.engines import Capabilities, Context, Recognition
 from workers.asr.scheduler import Scheduler
 from workers.asr.session import Tools, TrackSession
 from workers.asr.worker import AsrWorker
@@ -69,7 +69,13 @@ class WritingEngine:
         self.mute_finals = False
 
     def transcribe(
-        self, samples: NDArray[np.float32], *, language: str, final: bool, earlier: Recognition | None = None
+        self,
+        samples: NDArray[np.float32],
+        *,
+        language: str,
+        final: bool,
+        earlier: Recognition | None = None,
+        before: Context | None = None,
     ) -> Recognition:
         self.calls += 1
         starts = range(0, samples.size, WORD)

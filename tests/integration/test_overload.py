@@ -31,7 +31,7 @@ from tests.integration.test_asr_session import SAMPLE, read_chunks
 from tests.parts import GATEWAY, track_work
 from workers.asr import session as asr_session
 from workers.asr import worker as asr_worker
-from workers.asr.engines import Capabilities, Recognition
+from workers.asr.engines import Capabilities, Context, Recognition
 from workers.asr.lighter import Pair
 from workers.asr.overload import Ladder, Overload, Step
 from workers.asr.scheduler import Scheduler
@@ -50,7 +50,13 @@ class HeldEngine:
         self.finals = 0
 
     def transcribe(
-        self, samples: NDArray[np.float32], *, language: str, final: bool, earlier: Recognition | None = None
+        self,
+        samples: NDArray[np.float32],
+        *,
+        language: str,
+        final: bool,
+        earlier: Recognition | None = None,
+        before: Context | None = None,
     ) -> Recognition:
         assert self.gate.wait(60)
         self.finals += final

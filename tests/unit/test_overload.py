@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from structlog.testing import capture_logs
 
 from workers.asr.cores import memory_left_bytes, recogniser_threads, usable_cores
-from workers.asr.engines import Capabilities, Recognition
+from workers.asr.engines import Capabilities, Context, Recognition
 from workers.asr.lighter import LIGHTER, Pair, lighter_model
 from workers.asr.models import CATALOGUE, MANIFEST, stored_at
 from workers.asr.overload import CALM, CONFIRM_S, HOLD_MOST_S, HOLD_S, LOOK_S, UP_S, Ladder, Overload, Step
@@ -168,7 +168,13 @@ class Named:
         self.capabilities = Capabilities("utterance", languages=frozenset({"en"}), longest_ms=longest_ms)
 
     def transcribe(
-        self, samples: NDArray[np.float32], *, language: str, final: bool, earlier: Recognition | None = None
+        self,
+        samples: NDArray[np.float32],
+        *,
+        language: str,
+        final: bool,
+        earlier: Recognition | None = None,
+        before: Context | None = None,
     ) -> Recognition:
         raise NotImplementedError
 

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.conftest import until
-from workers.asr.engines import Capabilities, Recognition, Stretch
+from workers.asr.engines import Capabilities, Context, Recognition, Stretch
 from workers.asr.lighter import Pair
 from workers.asr.overload import Ladder, Overload, Step
 from workers.asr.scheduler import BusyError, Draft, Kind, Request, Scheduler
@@ -32,7 +32,13 @@ class GatedEngine:
         self.earlier: list[Recognition | None] = []
 
     def transcribe(
-        self, samples: NDArray[np.float32], *, language: str, final: bool, earlier: Recognition | None = None
+        self,
+        samples: NDArray[np.float32],
+        *,
+        language: str,
+        final: bool,
+        earlier: Recognition | None = None,
+        before: Context | None = None,
     ) -> Recognition:
         self.asked.append((samples.size, final))
         self.earlier.append(earlier)

@@ -362,3 +362,24 @@ def _assert_long_speech_is_covered(script: list[tuple[int, int]], found: list[De
             for moment in range(at_ms + 2 * WINDOW_MS, at_ms + length_ms - 2 * WINDOW_MS, 100):
                 assert any(start <= moment < end for start, end in covered), f"{moment} ms was spoken but not decoded"
         at_ms += length_ms
+
+
+def test_a_short_segment_comes_with_the_audio_before_it() -> None:
+    parts = [(LOUD, 1500), (QUIET, 800), (LOUD, 1000), (QUIET, 800), (LOUD, 9000), (QUIET, 800)]
+    heard = np.frombuffer(audio(*parts), "<i2").astype(np.float32) / np.float32(32768)
+    policy = replace(POLICY, context_ms=7000)
+    for action in run(*parts, policy=policy):
+        assert isinstance(action, Decode)
+        begin = action.audio_ms * SAMPLES_PER_MS
+        wanted = 0 if action.kind == "partial" else policy.context_ms * SAMPLES_PER_MS - action.samples.size
+        assert action.context.size == min(max(wanted, 0), begin)
+        assert np.array_equal(action.context, heard[begin - action.context.size : begin])
+
+
+def test_audio_before_a_hole_is_no_context() -> None:
+    before, after = audio((LOUD, 1600)), audio((LOUD, 1600), (QUIET, 800))
+    segmenter = Segmenter(Meter(), replace(POLICY, context_ms=7000))
+    actions = feed(segmenter, [*chunks(before), *chunks(after, first_seq=8, start_ms=3000, last=True)])
+    last = finals(actions)[-1]
+    assert last.audio_ms == 3000
+    assert last.context.size == 0

@@ -16,7 +16,7 @@ from prometheus_client import Counter, Histogram
 
 from infra.model import SAMPLE_RATE_HZ
 from infra.telemetry import logger
-from workers.asr.engines import BatchEngine, Capabilities, Engine, Recognition, Stretch
+from workers.asr.engines import BatchEngine, Capabilities, Context, Engine, Recognition, Stretch
 from workers.asr.lighter import Pair
 from workers.asr.overload import Overload, Step
 
@@ -63,6 +63,7 @@ class Request:
     number: int
     asked_s: float
     earlier: Draft | None
+    before: tuple[str, Context] | None
     answer: asyncio.Future[Recognition]
     engine: str = ""
     """Which engine answered."""
@@ -78,13 +79,15 @@ class Request:
     @property
     def cost_s(self) -> float:
         """Return what its call is charged."""
-        return self.samples.size / SAMPLE_RATE_HZ + REQUEST_COST_S
+        size = self.samples.size + (self.before[1].samples.size if self.before else 0)
+        return size / SAMPLE_RATE_HZ + REQUEST_COST_S
 
     def stretch(self, engine: Engine) -> Stretch:
-        """Return what `engine` is asked; another engine's draft is no use to it."""
-        draft = self.earlier
+        """Return what `engine` is asked; what another engine heard is no use to it."""
+        draft, context = self.earlier, self.before
         earlier = draft.recognition if draft is not None and draft.engine == engine.name else None
-        return Stretch(self.samples, self.language, self.kind != "partial", earlier)
+        before = context[1] if context is not None and context[0] == engine.name else None
+        return Stretch(self.samples, self.language, self.kind != "partial", earlier, before)
 
 
 class Line:
@@ -199,19 +202,22 @@ class Scheduler:
         caller: Hashable = None,
         due_ms: int = 0,
         earlier: Draft | None = None,
+        before: tuple[str, Context] | None = None,
     ) -> Request:
         """Ask for the words of `samples` (16 kHz mono, -1..1). Raises BusyError where a guess has to give way.
 
         `caller` is the call that is charged; `due_ms` (Unix milliseconds) is when the audio could be recognised,
-        and decides which is the oldest; `earlier` saves time where the engine still is the one that made it.
+        and decides which is the oldest. `earlier` saves time, and `before` (an engine's name and what it heard) mends
+        words, where the engine still is the one that made them; in a hurry `before` is left out: it costs time.
         """
         if kind != "final" and (len(self._line) >= self._capacity or self.overload.step >= Step.NO_PARTIALS):
             self._drop(kind)
             raise BusyError
         loop = asyncio.get_running_loop()
-        request = Request(
-            kind, samples, language, caller, due_ms, next(self._number), loop.time(), earlier, loop.create_future()
-        )
+        if self.overload.step >= Step.NO_PARTIALS:
+            before = None
+        number, answer = next(self._number), loop.create_future()
+        request = Request(kind, samples, language, caller, due_ms, number, loop.time(), earlier, before, answer)
         self._line.add(request)
         self._news.set()
         return request
@@ -293,7 +299,11 @@ def _run(engine: Engine, batch: Sequence[Request]) -> Sequence[Recognition | Exc
 def _run_one(engine: Engine, stretch: Stretch) -> Recognition | Exception:
     try:
         return engine.transcribe(
-            stretch.samples, language=stretch.language, final=stretch.final, earlier=stretch.earlier
+            stretch.samples,
+            language=stretch.language,
+            final=stretch.final,
+            earlier=stretch.earlier,
+            before=stretch.before,
         )
     except Exception as error:  # noqa: BLE001  (handed to the one who asked)
         return error

@@ -53,6 +53,8 @@ class Policy:
     """... down to this one at `longest_ms`."""
     longest_ms: int = 12_000
     """Never give the engine more than this at once, context included."""
+    context_ms: int = 0
+    """A segment shorter than this is given to the engine together with the audio before it, so much in all."""
     partial_ms: int = 900
     """New audio that is worth a new partial ..."""
     partial_growth: float = 0.15
@@ -65,7 +67,13 @@ def policy_for(engine: Capabilities) -> Policy:
     """Return the policy that suits an engine: how much it takes at once, and what its partials cost."""
     usual = Policy()
     growth = 0.0 if engine.mode == "streaming" else usual.partial_growth  # only what is new is decoded
-    return Policy(longest_ms=min(engine.longest_ms, LONGEST_MS), partial_ms=engine.partial_ms, partial_growth=growth)
+    longest_ms = min(engine.longest_ms, LONGEST_MS)
+    return Policy(
+        longest_ms=longest_ms,
+        context_ms=longest_ms if engine.context else 0,
+        partial_ms=engine.partial_ms,
+        partial_growth=growth,
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,6 +90,8 @@ class Decode:
     """Where `samples` begins on the call's clock: add it to the engine's word times."""
     samples: NDArray[np.float32]
     """Shape (n,), 16 kHz mono, -1..1: the speech with a little context on both sides."""
+    context: NDArray[np.float32]
+    """Shape (n,): the audio that ends where `samples` begin. Empty for a partial, and after a hole."""
     first_seq: int
     """The first chunk that `samples` was cut from: needed until the segment is stored."""
     reuse: bool = False
@@ -140,6 +150,8 @@ class Segmenter:
         self._audio = bytearray()
         self._audio_ms: int | None = None
         """Where `_audio` begins; None before the first chunk."""
+        self._past = bytearray()
+        """The audio before that, `Policy.context_ms` at most."""
         self._window_ms = 0
         """Where the next window of the detector begins."""
         self._probabilities: deque[float] = deque(maxlen=2 * self.policy.longest_ms // WINDOW_MS)
@@ -209,6 +221,7 @@ class Segmenter:
         """Begin a stretch of audio that has nothing to do with what was before."""
         self._detector.reset()
         self._audio.clear()
+        self._past.clear()
         self._chunks.clear()
         self._probabilities.clear()
         self._audio_ms = self._window_ms = start_ms
@@ -332,9 +345,19 @@ class Segmenter:
         segment.shown = True
         assert self._audio_ms is not None
         begin, end = ((at - self._audio_ms) * BYTES_PER_MS for at in (segment.audio_ms, until_ms))
-        samples = np.frombuffer(bytes(self._audio[begin:end]), "<i2").astype(np.float32) / np.float32(32768)
+        samples = _samples(self._audio[begin:end])
+        context = b"" if kind == "partial" else self._context(begin, end - begin)
         first_seq = next((seq for seq, after_ms in self._chunks if after_ms > segment.audio_ms), self._last_chunk)
-        return Decode(kind, segment.seq, segment.start_ms, end_ms, segment.audio_ms, samples, first_seq, reuse)
+        return Decode(
+            kind, segment.seq, segment.start_ms, end_ms, segment.audio_ms, samples, _samples(context), first_seq, reuse
+        )
+
+    def _context(self, begin: int, length: int) -> bytes:
+        """Return what comes before byte `begin` of the audio, with `length` bytes after it no more than is wanted."""
+        wanted = max(self.policy.context_ms * BYTES_PER_MS - length, 0)
+        recent = bytes(self._audio[max(begin - wanted, 0) : begin])
+        missing = wanted - len(recent)
+        return bytes(self._past[-missing:]) + recent if missing else recent
 
     def _trim(self) -> None:
         """Let go of audio that no segment can need any more."""
@@ -345,10 +368,17 @@ class Segmenter:
         else:
             keep_ms = self._window_ms - policy.pre_roll_ms - policy.open_span * WINDOW_MS
         if keep_ms > self._audio_ms:
-            del self._audio[: (keep_ms - self._audio_ms) * BYTES_PER_MS]
+            gone = (keep_ms - self._audio_ms) * BYTES_PER_MS
+            self._past += self._audio[:gone]
+            del self._past[: max(len(self._past) - policy.context_ms * BYTES_PER_MS, 0)]
+            del self._audio[:gone]
             self._audio_ms = keep_ms
         while self._chunks and self._chunks[0][1] <= self._audio_ms:
             self._chunks.popleft()
+
+
+def _samples(pcm: bytes | bytearray) -> NDArray[np.float32]:
+    return np.frombuffer(bytes(pcm), "<i2").astype(np.float32) / np.float32(32768)
 
 
 def _stretches(chunk: AudioChunk, hole_ms: int) -> Iterator[tuple[int, bytes]]:

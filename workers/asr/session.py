@@ -17,6 +17,7 @@ from infra.store.calls import CallStore
 from infra.store.transcripts import TranscriptStore
 from infra.telemetry import logger
 from workers.asr.engines import Recognition
+from workers.asr.history import History
 from workers.asr.lateness import Lateness
 from workers.asr.overload import Step
 from workers.asr.scheduler import BusyError, Draft, Request, Scheduler
@@ -74,7 +75,7 @@ class _Speculation:
     """A decode in the hope that the segment is over."""
 
     request: Request
-    words: asyncio.Task[Recognition | None]
+    words: asyncio.Task[Draft | None]
 
     def forget(self) -> None:
         self.request.leave()
@@ -94,6 +95,7 @@ class TrackSession:
         self._tools = tools
         self._screen = Screen(tools.events, work)
         self._late = Lateness()
+        self._history = History()
         self._finals: asyncio.Queue[Decode | None] = asyncio.Queue(PENDING_FINALS)
         self._speculation: dict[tuple[int, int], _Speculation] = {}
         self._partial: asyncio.Task[None] | None = None
@@ -225,15 +227,14 @@ class TrackSession:
                     speculation.request.promote()
                 await self._finals.put(action)
 
-    async def _speculate(self, decode: Decode, request: Request) -> Recognition | None:
+    async def _speculate(self, decode: Decode, request: Request) -> Draft | None:
         try:
-            recognition = await self._answer(decode, request)
+            draft = await self._answer(decode, request)
         except Exception as error:  # noqa: BLE001  (the final tries again and reports)
             log.warning("speculation failed", track_id=str(self._work.track.id), error=type(error).__name__)
             return None
-        if recognition.text and decode.seq >= self._done_before_seq:
-            await self._screen.partial(self._segment(decode, recognition, is_final=False))
-        return recognition
+        await self._show(decode, draft.recognition)
+        return draft
 
     def _ask(self, decode: Decode) -> Request:
         seq, draft = self._draft or (-1, None)
@@ -244,38 +245,45 @@ class TrackSession:
             caller=self._work.call.id,
             due_ms=self._late.oldest_due_ms if decode.kind == "final" else self._late.received_ms,
             earlier=draft if seq == decode.seq else None,
+            before=self._history.before(decode),
         )
 
-    async def _answer(self, decode: Decode, request: Request) -> Recognition:
+    async def _answer(self, decode: Decode, request: Request) -> Draft:
         try:
             recognition = await request.answer
         finally:
             request.leave()
-        self._draft = (decode.seq, Draft(request.engine, recognition))
-        return recognition
+        draft = Draft(request.engine, recognition)
+        self._draft = (decode.seq, draft)
+        return draft
 
     async def _show_partial(self, decode: Decode) -> None:
         try:
-            recognition = await self._answer(decode, self._ask(decode))
+            draft = await self._answer(decode, self._ask(decode))
         except BusyError:
             return
         except Exception as error:  # noqa: BLE001  (the final of the same words tries again and reports)
             log.warning("partial failed", track_id=str(self._work.track.id), error=type(error).__name__)
             return
+        await self._show(decode, draft.recognition)
+
+    async def _show(self, decode: Decode, recognition: Recognition) -> None:
         if recognition.text and decode.seq >= self._done_before_seq:
             await self._screen.partial(self._segment(decode, recognition, is_final=False))
 
     async def _store_finals(self) -> None:
         while (decode := await self._finals.get()) is not None:
-            recognition = await self._final_words(decode)
+            draft = await self._final_words(decode)
             self._late.storing()
-            if recognition is not None and recognition.text:
-                await self._store(decode, recognition)
+            if draft is not None:
+                self._history.add(decode, draft)
+            if draft is not None and draft.recognition.text:
+                await self._store(decode, draft.recognition)
             else:
                 await self._screen.retract(decode.seq)
             self._late.final_done()
 
-    async def _final_words(self, decode: Decode) -> Recognition | None:
+    async def _final_words(self, decode: Decode) -> Draft | None:
         speculation = self._speculation.pop((decode.seq, decode.end_ms), None) if decode.reuse else None
         self._forget_speculation(decode.seq)
         try:

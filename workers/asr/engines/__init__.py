@@ -51,6 +51,8 @@ class Capabilities:
     """How many calls may be under way at once, each in a thread of its own."""
     partial_ms: int = 900
     """New audio that makes a partial worth its price."""
+    context: bool = False
+    """It makes use of `before`, as long as that and the new audio are `longest_ms` in all at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,16 @@ class Server:
     api_key: str | None = field(default=None, repr=False)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Context:
+    """What the same party said just before, as this engine heard it."""
+
+    samples: NDArray[np.float32]
+    """Shape (n,): the audio from its beginning to where the audio to be recognised begins."""
+    tokens: tuple[int, ...]
+    """Its `Recognition.tokens`."""
+
+
 class Engine(Protocol):
     """A recogniser with its model loaded. At most `capabilities.parallel` calls at a time."""
 
@@ -92,13 +104,20 @@ class Engine(Protocol):
         ...
 
     def transcribe(
-        self, samples: NDArray[np.float32], *, language: str, final: bool, earlier: Recognition | None = None
+        self,
+        samples: NDArray[np.float32],
+        *,
+        language: str,
+        final: bool,
+        earlier: Recognition | None = None,
+        before: Context | None = None,
     ) -> Recognition:
         """Return the words in `samples`.
 
         `samples` has shape (n,), 16 kHz mono, -1..1. `language` is an ISO 639-1 code or `auto`. A partial
         (`final=False`) may be cheaper and comes without word times. `earlier` is this engine's answer for the
         same audio when there was less of it: a guess to start from, which saves time and changes no words.
+        `before` helps it to go on in mid-sentence; its words are not told again. An engine may do without either.
         Blocks. Only an engine on the device `remote` touches the network; it raises `RemoteError` where that fails.
         """
         ...
@@ -120,6 +139,7 @@ class Stretch:
     language: str
     final: bool
     earlier: Recognition | None = None
+    before: Context | None = None
 
 
 class BatchEngine(Engine, Protocol):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from infra.model import SAMPLE_RATE_HZ, Word
 from workers.asr import models
-from workers.asr.engines import Capabilities, EngineUnusableError, Recognition, Server, choose_device
+from workers.asr.engines import Capabilities, Context, EngineUnusableError, Recognition, Server, choose_device
 from workers.asr.text import MAX_COMPRESSION, plausible
 
 DEFAULT_MODEL: Final = "whisper/base"
@@ -73,7 +73,13 @@ class FasterWhisper:
         """Nothing waits for anybody here."""
 
     def transcribe(
-        self, samples: NDArray[np.float32], *, language: str, final: bool, earlier: Recognition | None = None
+        self,
+        samples: NDArray[np.float32],
+        *,
+        language: str,
+        final: bool,
+        earlier: Recognition | None = None,
+        before: Context | None = None,
     ) -> Recognition:
         """Return the words in `samples` (shape (n,), 16 kHz, -1..1); see `Engine.transcribe`."""
         known = None if language in {"auto", ""} else language

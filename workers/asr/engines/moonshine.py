@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import dropwhile
 from pathlib import Path
 from typing import Final, Self
 
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from infra.model import SAMPLE_RATE_HZ, SAMPLES_PER_MS, Word
 from workers.asr import models
-from workers.asr.engines import Capabilities, EngineUnusableError, Recognition, Server
+from workers.asr.engines import Capabilities, Context, EngineUnusableError, Recognition, Server
 from workers.asr.engines.alignment import spans
 from workers.asr.engines.moonshine_decoder import END, Decoder
 from workers.asr.engines.moonshine_graphs import TOKENS
@@ -34,20 +35,31 @@ MIN_SAMPLES: Final = SAMPLE_RATE_HZ // 10
 MARGIN_MS: Final = 100
 """Silence put on both sides: words cut close are heard better."""
 MS_PER_FRAME: Final = 24
-"""The encoder's stride: 384 samples."""
+"""The encoder's stride."""
+SAMPLES_PER_FRAME: Final = MS_PER_FRAME * SAMPLES_PER_MS
 BEAM: Final = 3
 DOUBT: Final = math.log(0.97)
 """A final whose mean log-probability is below this is decoded again with a beam."""
+REPEATED_TOKENS: Final = 4
+"""So many tokens that were just said are a repetition, not chance."""
+NOTHING: Final = Recognition("", "en", 0.0)
 PARALLEL: Final = 8
 """The graphs may be run by any number of threads; each holds a few tens of MB while it does."""
+SURE: Final = 0.85
+"""A final of less confidence is heard once more together with what was said before it."""
 MIN_CONFIDENCE: Final = 0.25
+OVERRULING_CONFIDENCE: Final = 0.5
+"""What a text needs where the greedy decoder heard nothing: noise made into words reaches 0.35."""
+_MARKS: Final = b" .,;:!?-\xe2\x96\x81"
 _WORD_START: Final = "\u2581"
 
 
 class Moonshine:
     """A loaded Moonshine model."""
 
-    capabilities: Final = Capabilities("utterance", languages=frozenset({"en"}), longest_ms=12_000, parallel=PARALLEL)
+    capabilities: Final = Capabilities(
+        "utterance", languages=frozenset({"en"}), longest_ms=12_000, parallel=PARALLEL, context=True
+    )
 
     def __init__(self, folder: Path, *, name: str, threads: int) -> None:
         """Load the graphs from `folder`; raises FileNotFoundError where it holds none."""
@@ -77,35 +89,70 @@ class Moonshine:
         """Nothing waits for anybody here."""
 
     def transcribe(
-        self, samples: NDArray[np.float32], *, language: str, final: bool, earlier: Recognition | None = None
+        self,
+        samples: NDArray[np.float32],
+        *,
+        language: str,
+        final: bool,
+        earlier: Recognition | None = None,
+        before: Context | None = None,
     ) -> Recognition:
         """Return the English words in `samples` (shape (n,), 16 kHz, -1..1); see `Engine.transcribe`."""
-        nothing = Recognition("", "en", 0.0)
         if samples.size < MIN_SAMPLES:
-            return nothing
+            return NOTHING
+        heard = self._recognise(samples, final=final, draft=earlier.tokens if earlier else ())
+        if not final or before is None or heard.confidence >= SURE:
+            return heard
+        again = self._recognise(samples, final=True, draft=heard.tokens, before=before)
+        least = MIN_CONFIDENCE if heard.text else OVERRULING_CONFIDENCE
+        return heard if again.confidence < least or _repeats(again.tokens, before.tokens) else again
+
+    def _recognise(
+        self, samples: NDArray[np.float32], *, final: bool, draft: Sequence[int], before: Context | None = None
+    ) -> Recognition:
+        """Return the words in `samples`, heard as going on from `before`."""
         duration_s = samples.size / SAMPLE_RATE_HZ
         limit = int(duration_s * MAX_TOKENS_PER_S) + SPARE_TOKENS
-        state = self._decoder.encode(np.pad(samples, MARGIN_MS * SAMPLES_PER_MS))
-        heard = self._decoder.greedy(state, limit=limit, draft=earlier.tokens if earlier else ())
-        if final and heard.score < DOUBT:
-            heard = max(
-                heard, self._decoder.beam(state, limit=limit, width=BEAM), key=lambda hypothesis: hypothesis.score
-            )
+        given = np.zeros(0, np.float32) if before is None else before.samples
+        after = () if before is None else self._unmarked(before.tokens)
+        state = self._decoder.encode(np.pad(np.concatenate((given, samples)), MARGIN_MS * SAMPLES_PER_MS))
+        heard = self._decoder.greedy(state, limit=limit, draft=draft, after=after)
+        least = MIN_CONFIDENCE
+        if final and (heard.score < DOUBT or not heard.tokens):
+            least = MIN_CONFIDENCE if heard.tokens else OVERRULING_CONFIDENCE
+            searched = self._decoder.beam(state, limit=limit, width=BEAM, after=after)
+            heard = max(searched, heard, key=lambda hypothesis: (bool(hypothesis.tokens), hypothesis.score))
         words = self._words(heard.tokens)
         text = tidy(" ".join(word for word, _, _ in words))
         confidence = math.exp(heard.score)
-        if confidence < MIN_CONFIDENCE or not plausible(text, duration_s) or not latin(text):
-            return nothing
+        if confidence < least or not plausible(text, duration_s) or not latin(text):
+            return NOTHING
         if not final:
             return Recognition(text, "en", round(confidence, 4), tokens=heard.tokens)
-        probabilities, attention = self._decoder.read(state, heard.tokens)
-        places = spans(attention, [(first, after) for _, first, after in words])
-        end_ms = samples.size // SAMPLES_PER_MS
+        probabilities, attention = self._decoder.read(state, heard.tokens, after=after)
+        skipped = given.size // SAMPLES_PER_FRAME
+        places = spans(attention[:, skipped:], [(first, after) for _, first, after in words])
+        begin_ms, end_ms = given.size // SAMPLES_PER_MS - skipped * MS_PER_FRAME, samples.size // SAMPLES_PER_MS
         timed = (
-            Word(tidy(word), _place(start, end_ms), _place(end, end_ms), _mean(probabilities[first:after]))
+            Word(
+                tidy(word),
+                _place(start, begin_ms, end_ms),
+                _place(end, begin_ms, end_ms),
+                _mean(probabilities[first:after]),
+            )
             for (word, first, after), (start, end) in zip(words, places, strict=True)
         )
         return Recognition(text, "en", round(confidence, 4), tuple(timed), heard.tokens)
+
+    def _unmarked(self, tokens: Sequence[int]) -> tuple[int, ...]:
+        """Leave out the mark at the end: a pause made it a sentence, the words after it may tell otherwise."""
+        end = len(tokens)
+        while end and self._piece(tokens[end - 1]).strip(_MARKS) == b"":
+            end -= 1
+        return tuple(tokens[:end])
+
+    def _piece(self, token: int) -> bytes:
+        return self._tokens[token] if token < len(self._tokens) else b""
 
     def _words(self, tokens: Sequence[int]) -> list[tuple[str, int, int]]:
         """Return (word, first token, token after the last); a word begins where a token begins with a space."""
@@ -120,7 +167,9 @@ class Moonshine:
                 text, first, _ = words[-1]
                 words[-1] = (text + piece, first, index + 1)
         decoded = ((raw.decode(errors="ignore").replace(_WORD_START, " ").strip(), a, b) for raw, a, b in words)
-        return [word for word in decoded if word[0]]
+        whole = [word for word in decoded if word[0]]
+        # What goes on from other words may begin with the mark that belongs to them.
+        return list(dropwhile(lambda word: not any(map(str.isalnum, word[0])), whole))
 
 
 def read_tokens(table: bytes) -> list[bytes]:
@@ -146,9 +195,16 @@ def read_tokens(table: bytes) -> list[bytes]:
     return tokens
 
 
-def _place(frame: int, end_ms: int) -> int:
-    """Return the time at which a frame begins, within the audio that was given."""
-    return min(max(frame * MS_PER_FRAME - MARGIN_MS, 0), end_ms)
+def _repeats(tokens: Sequence[int], before: Sequence[int]) -> bool:
+    """Return True where the decoder tells what it was given once more instead of going on."""
+    return len(tokens) >= REPEATED_TOKENS and any(
+        tuple(before[at : at + len(tokens)]) == tuple(tokens) for at in range(len(before) - len(tokens) + 1)
+    )
+
+
+def _place(frame: int, begin_ms: int, end_ms: int) -> int:
+    """Return the time at which a frame begins, within audio from `begin_ms` into the first frame to `end_ms`."""
+    return min(max(frame * MS_PER_FRAME - MARGIN_MS - begin_ms, 0), end_ms)
 
 
 def _mean(probabilities: NDArray[np.float32]) -> float:

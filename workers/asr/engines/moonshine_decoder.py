@@ -70,42 +70,49 @@ class Decoder:
             state["encoder_attention_mask"] = mask
         return state
 
-    def greedy(self, state: State, *, limit: int, draft: Sequence[int] = ()) -> Hypothesis:
+    def greedy(self, state: State, *, limit: int, draft: Sequence[int] = (), after: Sequence[int] = ()) -> Hypothesis:
         """Take the most probable token each time, `limit` tokens at most.
 
         `draft` is a guess at the first tokens: one run of the graph checks them all, and those up to the first
-        wrong one are kept. The result is the same without it.
+        wrong one are kept. The result is the same without it. `after` is what the audio begins with: it is taken
+        as said, and is no part of the result.
         """
         tokens: list[int] = []
         score = 0.0
-        fed = [START, *draft[: limit - 1]]
+        given = [START, *after]
+        guesses = list(draft[: limit - 1])
+        fed = given + guesses
         while len(tokens) < limit:
             rows, state = self._run(state, np.array([fed]))
-            best = rows[0].argmax(axis=-1)
-            right = next((at for at, guess in enumerate(fed[1:]) if best[at] != guess), len(fed) - 1)
+            news = rows[0, len(fed) - len(guesses) - 1 :]
+            best = news.argmax(axis=-1)
+            right = next((at for at, guess in enumerate(guesses) if best[at] != guess), len(guesses))
             for row in range(right + 1):
-                score += float(rows[0, row, best[row]])
+                score += float(news[row, best[row]])
                 if best[row] == END:
                     return _ended(tokens, score)
                 tokens.append(int(best[row]))
             if loop_length(tokens):
                 break
-            state = _shorten(state, len(tokens))
-            fed = tokens[-1:]
+            state = _shorten(state, len(after) + len(tokens))
+            fed, guesses = tokens[-1:], []
         return _unended(tokens, score)
 
-    def beam(self, state: State, *, limit: int, width: int) -> Hypothesis:
+    def beam(self, state: State, *, limit: int, width: int, after: Sequence[int] = ()) -> Hypothesis:
         """Keep the `width` best beginnings at each step; return the best whole one by its mean log-probability.
 
         The weights are read once a step for all of them, which is most of the cost: a width of 3 takes about
-        half as much again as greedy decoding.
+        half as much again as greedy decoding. Silence is not among the answers: over a telephone the model at
+        times sees no words where a whole sentence is spoken, and is sure of it.
         """
         alive: list[tuple[tuple[int, ...], float]] = [((), 0.0)]
         ended: list[Hypothesis] = []
-        fed = np.array([[START]])
+        fed = np.array([[START, *after]])
         for _ in range(limit):
             rows, state = self._run(state, fed)
             last = rows[:, -1]
+            if not alive[0][0]:
+                last[:, END] = -np.inf
             likely = np.argpartition(last, -width - 1, axis=-1)[:, -width - 1 :]
             grown = nlargest(
                 2 * width,
@@ -124,12 +131,14 @@ class Decoder:
             fed = np.array([[token] for _, _, token in kept])
         return max(ended, key=lambda hypothesis: hypothesis.score, default=_unended(*alive[0]))
 
-    def read(self, state: State, tokens: Sequence[int]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def read(
+        self, state: State, tokens: Sequence[int], *, after: Sequence[int] = ()
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return each token's probability, shape (tokens,), and where it looked, shape (tokens, frames)."""
-        fed = np.array([[START, *tokens[:-1]]])
+        fed = np.array([[START, *after, *tokens[:-1]]])
         logits, attention = self._step.run(["logits", ALIGNMENT], {**state, "input_ids": fed})
-        probabilities = np.exp(_log_softmax(logits[0]))[np.arange(len(tokens)), list(tokens)]
-        return probabilities, attention[0]
+        probabilities = np.exp(_log_softmax(logits[0, len(after) :]))[np.arange(len(tokens)), list(tokens)]
+        return probabilities, attention[0, len(after) :]
 
     def _run(self, state: State, fed: NDArray[np.int64]) -> tuple[NDArray[np.float32], State]:
         """Feed tokens of shape (batch, n); return log-probabilities (batch, n, vocabulary) and the state after."""

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from infra.model import SAMPLE_RATE_HZ, Word
 from infra.telemetry import logger
-from workers.asr.engines import Capabilities, EngineUnusableError, Recognition, RemoteError, Server
+from workers.asr.engines import Capabilities, Context, EngineUnusableError, Recognition, RemoteError, Server
 from workers.asr.engines.languages import WHISPER_LANGUAGES, code_of
 from workers.asr.engines.word_times import Timed, timed_words
 from workers.asr.text import MAX_COMPRESSION, plausible, tidy
@@ -164,7 +164,13 @@ class OpenAiTranscriptions:
             self._loop.close()
 
     def transcribe(
-        self, samples: NDArray[np.float32], *, language: str, final: bool, earlier: Recognition | None = None
+        self,
+        samples: NDArray[np.float32],
+        *,
+        language: str,
+        final: bool,
+        earlier: Recognition | None = None,
+        before: Context | None = None,
     ) -> Recognition:
         """Return the words in `samples` (shape (n,), 16 kHz, -1..1); see `Engine.transcribe`. Raises `RemoteError`."""
         known = None if language in {"auto", ""} else language

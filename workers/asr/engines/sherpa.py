@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infra.model import SAMPLE_RATE_HZ, SAMPLES_PER_MS, Word
-from workers.asr.engines import Capabilities, EngineUnusableError, Recognition, Server, Stretch
+from workers.asr.engines import Capabilities, Context, EngineUnusableError, Recognition, Server, Stretch
 from workers.asr.models import ModelMissingError
 from workers.asr.text import plausible, tidy
 
@@ -108,7 +108,13 @@ class Sherpa:
         """Nothing waits for anybody here."""
 
     def transcribe(
-        self, samples: NDArray[np.float32], *, language: str, final: bool, earlier: Recognition | None = None
+        self,
+        samples: NDArray[np.float32],
+        *,
+        language: str,
+        final: bool,
+        earlier: Recognition | None = None,
+        before: Context | None = None,
     ) -> Recognition:
         """Return the words in `samples` (shape (n,), 16 kHz, -1..1); see `Engine.transcribe`."""
         return self.transcribe_batch([Stretch(samples, language, final, earlier)])[0]
