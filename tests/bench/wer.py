@@ -25,6 +25,7 @@ from tests.bench.score import Score, score
 from tests.bench.speech import Track, load_set
 from workers.asr.engines import Engine, Recognition, open_engine
 from workers.asr.history import History
+from workers.asr.pace import unfinished
 from workers.asr.scheduler import Draft
 from workers.asr.segmenter import Decode, Policy, Segmenter, policy_for
 from workers.asr.vad import WINDOW, WINDOW_MS, SpeechDetector
@@ -158,6 +159,8 @@ def listen_streaming(track: Track, engine: Engine, policy: Policy, *, partials: 
                     before=before[1] if before else None,
                 )
             earlier = (action.seq, heard)
+            if action.kind == "speculative" and unfinished(heard.text, track.language):
+                segmenter.unfinished(action.seq, action.end_ms)
             if action.kind == "final":
                 finals.append(heard.text)
                 history.add(action, Draft(engine.name, heard))

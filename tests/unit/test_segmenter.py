@@ -383,3 +383,36 @@ def test_audio_before_a_hole_is_no_context() -> None:
     last = finals(actions)[-1]
     assert last.audio_ms == 3000
     assert last.context.size == 0
+
+
+def test_words_that_ask_for_more_are_given_the_longest_pause() -> None:
+    pause_ms = (POLICY.hang_over_ms + POLICY.most_hang_over_ms) // 2
+    parts = [(LOUD, 1500), (QUIET, pause_ms), (LOUD, 1500), (QUIET, 1000)]
+    assert len(finals(run(*parts))) == 2
+    segmenter, actions = Segmenter(Meter()), list[Action]()
+    for chunk in chunks(audio(*parts), last=True):
+        for action in segmenter.push(chunk):
+            actions.append(action)
+            if isinstance(action, Decode) and action.kind == "speculative":
+                segmenter.unfinished(action.seq, action.end_ms)
+    assert len(finals(actions)) == 1
+
+
+def test_news_of_words_that_were_followed_by_others_change_nothing() -> None:
+    segmenter = Segmenter(Meter())
+    pcm = audio((LOUD, 1500), (QUIET, 300), (LOUD, 900), (QUIET, 500))
+    actions = feed(segmenter, chunks(pcm)[:10])
+    segmenter.unfinished(0, 1500)
+    segmenter.unfinished(7, 2700)
+    actions += feed(segmenter, chunks(pcm)[10:])
+    assert len(finals(actions)) == 1
+
+
+def test_a_speaker_who_pauses_long_between_words_is_let_go_on() -> None:
+    pause_ms = POLICY.hang_over_ms + 100
+    words = [(LOUD, 900), (QUIET, pause_ms)] * 24
+    found = finals(run(*words, (QUIET, 1000)))
+    assert len(found) < 20
+    lengths = [final.end_ms - final.start_ms for final in found]
+    assert all(length < 1000 for length in lengths[:5])
+    assert max(lengths) > 2 * 900

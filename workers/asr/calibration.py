@@ -29,7 +29,7 @@ from workers.asr.engines import AUTO, Engine, choose_device, choose_engine, load
 log = logger(__name__)
 
 KEPT: Final = "calibration.json"
-FORM: Final = 1
+FORM: Final = 2
 
 ENGLISH: Final = (
     "whisper/large-v3-turbo",

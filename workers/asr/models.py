@@ -102,6 +102,7 @@ _MODELS: Final = (
             "tokenizer.bin": "04670d78994d030185c3dd843c60591788fed0a56cc6750747bd326825f13ca9",
         },
         build="workers.asr.engines.moonshine_graphs:build",
+        recipe=2,
     ),
     Model(
         "moonshine/tiny-en",

