@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infra.model import Word
-from workers.asr.written import write, write_words
+from workers.asr.written import begin, write, write_words
 
 ENGLISH = [
     # amounts
@@ -321,3 +321,22 @@ def _seconds(text: str) -> float:
     began = time.perf_counter()
     write(text, "en")
     return time.perf_counter() - began
+
+
+@pytest.mark.parametrize(
+    ("text", "begun"),
+    [
+        ("of a truth I heard him", "Of a truth I heard him"),
+        ("it's late.", "It's late."),
+        ("élan", "Élan"),
+        ("iPhone is broken", "iPhone is broken"),
+        ("anna@example.com is mine", "anna@example.com is mine"),
+        ("3 cups", "3 cups"),
+        ("", ""),
+    ],
+)
+def test_a_line_begins_with_a_capital(text: str, begun: str) -> None:
+    words = [Word(word, index, index + 1, 0.5) for index, word in enumerate(text.split())]
+    told, written = begin(text, words)
+    assert told == begun
+    assert [word.w for word in written] == begun.split()

@@ -30,6 +30,7 @@ class GatedEngine:
         self.asked: list[tuple[int, bool]] = []
         """(samples, final) of each call, in order."""
         self.earlier: list[Recognition | None] = []
+        self.before: list[Context | None] = []
 
     def transcribe(
         self,
@@ -42,6 +43,7 @@ class GatedEngine:
     ) -> Recognition:
         self.asked.append((samples.size, final))
         self.earlier.append(earlier)
+        self.before.append(before)
         assert self.gate.wait(20)
         if samples.size == 0:
             raise ValueError("nothing to hear")
@@ -110,8 +112,10 @@ class Desk:
         await asyncio.sleep(0)
         return task
 
-    def request(self, size: int, kind: Kind, earlier: Draft | None = None) -> Request:
-        return self.scheduler.ask(np.zeros(size, np.float32), language="en", kind=kind, earlier=earlier)
+    def request(
+        self, size: int, kind: Kind, earlier: Draft | None = None, before: tuple[str, Context] | None = None
+    ) -> Request:
+        return self.scheduler.ask(np.zeros(size, np.float32), language="en", kind=kind, earlier=earlier, before=before)
 
     async def occupy(self) -> asyncio.Task[str]:
         """Give the engine a first request that it works on until the gate opens."""
@@ -380,6 +384,27 @@ async def test_far_behind_a_lighter_engine_answers_until_all_is_well_again() -> 
         three = at.request(12, "final", earlier=draft)
         await three.answer
         assert (three.engine, at.engine.earlier[-1]) == ("gated", draft.recognition)
+
+
+async def test_what_was_said_before_goes_to_the_engine_that_heard_it_while_there_is_time() -> None:
+    dial, context = Dial(), Context(np.zeros(3, np.float32), (1, 2))
+    async with desk(dial=dial) as at:
+        first = await at.occupy()
+        at.engine.gate.set()
+        await first
+        ours, strangers = (at.request(10, "final", before=(name, context)) for name in ("gated", "other"))
+        await asyncio.gather(ours.answer, strangers.answer)
+        # `ours` began while the other one waited for the only lane.
+        assert at.engine.before[1:] == [None, None]
+        await at.request(10, "final", before=("other", context)).answer
+        await at.request(10, "final", before=("gated", context)).answer
+        assert at.engine.before[3:] == [None, context]
+        partial = at.request(11, "final", before=("gated", context)), at.request(12, "partial")
+        await asyncio.gather(*(request.answer for request in partial))
+        assert at.engine.before[5:] == [context, None]
+        dial.ladder.step = Step.NO_PARTIALS
+        await at.request(10, "final", before=("gated", context)).answer
+        assert at.engine.before[7:] == [None]
 
 
 async def test_an_error_reaches_the_one_who_asked_and_nobody_else() -> None:

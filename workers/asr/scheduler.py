@@ -82,9 +82,9 @@ class Request:
         size = self.samples.size + (self.before[1].samples.size if self.before else 0)
         return size / SAMPLE_RATE_HZ + REQUEST_COST_S
 
-    def stretch(self, engine: Engine) -> Stretch:
-        """Return what `engine` is asked; what another engine heard is no use to it."""
-        draft, context = self.earlier, self.before
+    def stretch(self, engine: Engine, *, hurry: bool) -> Stretch:
+        """Return what `engine` is asked; what another engine heard is no use to it, and context takes time."""
+        draft, context = self.earlier, None if hurry else self.before
         earlier = draft.recognition if draft is not None and draft.engine == engine.name else None
         before = context[1] if context is not None and context[0] == engine.name else None
         return Stretch(self.samples, self.language, self.kind != "partial", earlier, before)
@@ -101,6 +101,11 @@ class Line:
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    @property
+    def urgent_count(self) -> int:
+        """Return how many wait that are no partials."""
+        return sum(request.kind != "partial" for request in self._waiting)
 
     def add(self, request: Request) -> None:
         """Have a request wait."""
@@ -208,14 +213,12 @@ class Scheduler:
 
         `caller` is the call that is charged; `due_ms` (Unix milliseconds) is when the audio could be recognised,
         and decides which is the oldest. `earlier` saves time, and `before` (an engine's name and what it heard) mends
-        words, where the engine still is the one that made them; in a hurry `before` is left out: it costs time.
+        words, where the engine still is the one that made them; it is left out while more wait than there are lanes.
         """
         if kind != "final" and (len(self._line) >= self._capacity or self.overload.step >= Step.NO_PARTIALS):
             self._drop(kind)
             raise BusyError
         loop = asyncio.get_running_loop()
-        if self.overload.step >= Step.NO_PARTIALS:
-            before = None
         number, answer = next(self._number), loop.create_future()
         request = Request(kind, samples, language, caller, due_ms, number, loop.time(), earlier, before, answer)
         self._line.add(request)
@@ -270,7 +273,9 @@ class Scheduler:
         started_s = loop.time()
         for request in batch:
             _WAIT.labels(request.kind).observe(started_s - request.asked_s)
-        answers = await loop.run_in_executor(pool, _run, engine, batch)
+        hurry = self._line.urgent_count >= self._lanes or self.overload.step >= Step.NO_PARTIALS
+        stretches = [request.stretch(engine, hurry=hurry) for request in batch]
+        answers = await loop.run_in_executor(pool, _run, engine, stretches)
         _BUSY.labels(first.kind).inc(loop.time() - started_s)
         for request, answer in zip(batch, answers, strict=True):
             _AUDIO.labels(request.kind).inc(request.samples.size / SAMPLE_RATE_HZ)
@@ -282,17 +287,16 @@ class Scheduler:
             _DROPPED.inc()
 
 
-def _run(engine: Engine, batch: Sequence[Request]) -> Sequence[Recognition | Exception]:
+def _run(engine: Engine, stretches: Sequence[Stretch]) -> Sequence[Recognition | Exception]:
     """Recognise, on the recogniser's thread; what goes wrong with one does not take the others with it."""
-    stretches = [request.stretch(engine) for request in batch]
     if len(stretches) > 1:
         try:
             answers = cast("BatchEngine", engine).transcribe_batch(stretches)
-            if len(answers) == len(batch):
+            if len(answers) == len(stretches):
                 return answers
-            log.warning("a batch failed", size=len(batch), error=f"{len(answers)} answers")
+            log.warning("a batch failed", size=len(stretches), error=f"{len(answers)} answers")
         except Exception as error:  # noqa: BLE001  (asked one by one, whoever is at fault gets the error)
-            log.warning("a batch failed", size=len(batch), error=type(error).__name__)
+            log.warning("a batch failed", size=len(stretches), error=type(error).__name__)
     return [_run_one(engine, stretch) for stretch in stretches]
 
 

@@ -25,7 +25,7 @@ from workers.asr.scheduler import BusyError, Draft, Request, Scheduler
 from workers.asr.screen import Screen
 from workers.asr.segmenter import Action, Decode, Drop, Segmenter, policy_for
 from workers.asr.vad import SpeechDetector
-from workers.asr.written import write_words
+from workers.asr.written import begin, write_words
 from workers.owner import Holding
 from workers.persist import until_stored
 
@@ -403,7 +403,7 @@ class TrackSession:
             Word(word.w, decode.audio_ms + word.start_ms, decode.audio_ms + word.end_ms, word.p)
             for word in (recognition.words if is_final else ())
         )
-        text, words = write_words(recognition.text.strip(), heard, recognition.language)
+        text, words = begin(*write_words(recognition.text.strip(), heard, recognition.language))
         return TranscriptSegment(
             id=segment_id(work.track.id, decode.seq),
             call_id=work.call.id,

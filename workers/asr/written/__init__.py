@@ -7,6 +7,7 @@ written how, and why.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from infra.model import Word
@@ -36,6 +37,19 @@ def write_words(text: str, words: Sequence[Word], language: str) -> tuple[str, t
         words = realign(text, words, edits) if words else ()
         text = apply(text, edits)
     return text, tuple(words)
+
+
+def begin(text: str, words: Sequence[Word]) -> tuple[str, tuple[Word, ...]]:
+    """Begin with a capital: what goes on in mid-sentence is a line of its own on the screen. 'iPhone' stays."""
+    first = text.partition(" ")[0]
+    if not first.rstrip(".,;:!?").replace("'", "").isalpha() or first[1:2].isupper():
+        return text, tuple(words)
+    begun = tuple([replace(words[0], w=_capital(words[0].w)), *words[1:]]) if words else ()
+    return _capital(text), begun
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _edits(text: str, language: str) -> list[Edit]:
