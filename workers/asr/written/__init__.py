@@ -44,7 +44,7 @@ def begin(text: str, words: Sequence[Word]) -> tuple[str, tuple[Word, ...]]:
     first = text.partition(" ")[0]
     if not first.rstrip(".,;:!?").replace("'", "").isalpha() or first[1:2].isupper():
         return text, tuple(words)
-    begun = tuple([replace(words[0], w=_capital(words[0].w)), *words[1:]]) if words else ()
+    begun = (replace(words[0], w=_capital(words[0].w)), *words[1:]) if words else ()
     return _capital(text), begun
 
 
