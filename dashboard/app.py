@@ -18,6 +18,7 @@ from dashboard.api_boards import BoardApi
 from dashboard.api_queues import CallbackApi, QueueApi
 from dashboard.api_recordings import RecordingApi
 from dashboard.api_twilio import TwilioApi
+from dashboard.api_vocabulary import VocabularyApi
 from dashboard.auth import Guard
 from dashboard.docs import Docs
 from dashboard.headers import SecurityHeaders
@@ -85,6 +86,7 @@ def add_dashboard(app: web.Application, deps: DashboardDeps) -> None:
     boards = BoardApi(deps.pool, snapshots, users, health, deps.settings, deps.version)
     queues = QueueApi(deps.pool, users)
     callbacks = CallbackApi(deps.pool, users)
+    vocabulary = VocabularyApi(deps.pool, users)
     twilio = TwilioApi(deps.settings, users)
     recordings = RecordingApi(snapshots, users, deps.settings.hearline_data_dir, deps.control)
     docs = Docs(deps.version)
@@ -98,7 +100,7 @@ def add_dashboard(app: web.Application, deps: DashboardDeps) -> None:
 
     handlers = {
         name: getattr(part, name)
-        for part in (calls, boards, recordings, queues, callbacks, twilio, login, docs)
+        for part in (calls, boards, recordings, queues, callbacks, vocabulary, twilio, login, docs)
         for name in dir(part)
         if not name.startswith("_")
     }

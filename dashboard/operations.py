@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 from dashboard import export, views
 from dashboard.api import CALLS_MOST, CALLS_PAGE, SEGMENTS_MOST, SEGMENTS_PAGE, STATUSES, ActionItemChange
 from dashboard.api_queues import CALLBACKS_MOST, CALLBACKS_PAGE, CallbackChange, QueueFields
+from dashboard.api_vocabulary import NewPhrases
 from dashboard.params import TEXT_MAX_CHARS
 from infra.shelf import MEDIA_TYPES
 from infra.store.callbacks import CALLBACK_STATUSES
@@ -266,6 +267,53 @@ OPERATIONS: Final = (
         status=204,
         parameters=(_QUEUE_ID,),
         refusals=(400, 404, 409),
+    ),
+    Operation(
+        "list_vocabulary",
+        "GET",
+        "/api/v1/vocabulary",
+        "vocabulary",
+        "Phrases that recognisers listen for, by phrase; agents' and queues' names take part by themselves",
+        views.Page[views.PhraseView],
+        parameters=(
+            Parameter(
+                "queue_id",
+                "query",
+                {"type": "string", "format": "uuid"},
+                "only what was added for this queue",
+                "737f5f15-feec-571f-a85b-c80e9f1b98e8",
+            ),
+        ),
+        refusals=(400,),
+    ),
+    Operation(
+        "add_vocabulary",
+        "POST",
+        "/api/v1/vocabulary",
+        "vocabulary",
+        "Add phrases, all or none; calls that run hear of them within seconds",
+        views.Page[views.PhraseView],
+        status=201,
+        body=NewPhrases,
+        refusals=(400, 409, 413, 415),
+    ),
+    Operation(
+        "delete_vocabulary",
+        "DELETE",
+        "/api/v1/vocabulary/{phrase_id}",
+        "vocabulary",
+        "Remove a phrase",
+        status=204,
+        parameters=(
+            Parameter(
+                "phrase_id",
+                "path",
+                {"type": "string", "format": "uuid"},
+                "the phrase's id",
+                "0d1c2b3a-4f5e-5a6b-8c7d-9e0f1a2b3c4d",
+            ),
+        ),
+        refusals=(400, 404),
     ),
     Operation(
         "list_callbacks",

@@ -319,6 +319,15 @@ class QueueView(View, frozen=True):
     agents: list[UUID]
 
 
+class PhraseView(View, frozen=True):
+    """A phrase that recognisers listen for; `queue_id` null: in every call."""
+
+    id: UUID
+    phrase: str
+    queue_id: UUID | None
+    created_at: datetime
+
+
 class CallbackView(View, frozen=True):
     """A caller who waits to hear from us."""
 

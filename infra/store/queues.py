@@ -53,7 +53,8 @@ RETURNING number
 """
 DELETE_QUEUE: Final = """
 WITH gone AS (DELETE FROM queues WHERE tenant_id = $1 AND id = $2 AND NOT is_default RETURNING id),
-    freed AS (UPDATE queues SET overflow_to = NULL, updated_at = now() FROM gone WHERE queues.overflow_to = gone.id)
+    freed AS (UPDATE queues SET overflow_to = NULL, updated_at = now() FROM gone WHERE queues.overflow_to = gone.id),
+    untaught AS (DELETE FROM vocabulary USING gone WHERE vocabulary.queue_id = gone.id)
 SELECT id FROM gone
 """
 QUEUE_AGENTS: Final = """
