@@ -56,6 +56,8 @@ class Phrase:
     tenant_id: UUID
     queue_id: UUID | None
     phrase: str
+    is_name: bool = False
+    """An agent's or a queue's."""
 
 
 def normal_phrase(text: str) -> str:
@@ -104,7 +106,7 @@ class VocabularyStore:
             phrases = await connection.fetch(PHRASES_OF_TENANTS, list(tenants))
             names = await connection.fetch(NAMES_OF_TENANTS, list(tenants), MOST_NAMES)
         told = [Phrase(**row) for row in phrases]
-        return told + [Phrase(row["tenant_id"], None, row["name"]) for row in names]
+        return told + [Phrase(row["tenant_id"], None, row["name"], is_name=True) for row in names]
 
     async def queues_of(self, calls: Sequence[UUID]) -> dict[UUID, UUID]:
         """Return the queue of each of these calls that is known to have one."""

@@ -77,6 +77,7 @@ class WritingEngine:
         final: bool,
         earlier: Recognition | None = None,
         before: Context | None = None,
+        vocabulary: tuple[str, ...] = (),
     ) -> Recognition:
         self.calls += 1
         starts = range(0, samples.size, WORD)

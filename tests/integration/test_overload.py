@@ -57,6 +57,7 @@ class HeldEngine:
         final: bool,
         earlier: Recognition | None = None,
         before: Context | None = None,
+        vocabulary: tuple[str, ...] = (),
     ) -> Recognition:
         assert self.gate.wait(60)
         self.finals += final

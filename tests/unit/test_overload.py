@@ -175,6 +175,7 @@ class Named:
         final: bool,
         earlier: Recognition | None = None,
         before: Context | None = None,
+        vocabulary: tuple[str, ...] = (),
     ) -> Recognition:
         raise NotImplementedError
 

@@ -40,6 +40,7 @@ class GatedEngine:
         final: bool,
         earlier: Recognition | None = None,
         before: Context | None = None,
+        vocabulary: tuple[str, ...] = (),
     ) -> Recognition:
         self.asked.append((samples.size, final))
         self.earlier.append(earlier)

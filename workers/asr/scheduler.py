@@ -65,6 +65,7 @@ class Request:
     earlier: Draft | None
     before: tuple[str, Context] | None
     answer: asyncio.Future[Recognition]
+    vocabulary: tuple[str, ...] = ()
     engine: str = ""
     """Which engine answered."""
 
@@ -87,7 +88,7 @@ class Request:
         draft, context = self.earlier, None if hurry else self.before
         earlier = draft.recognition if draft is not None and draft.engine == engine.name else None
         before = context[1] if context is not None and context[0] == engine.name else None
-        return Stretch(self.samples, self.language, self.kind != "partial", earlier, before)
+        return Stretch(self.samples, self.language, self.kind != "partial", earlier, before, self.vocabulary)
 
 
 class Line:
@@ -208,19 +209,23 @@ class Scheduler:
         due_ms: int = 0,
         earlier: Draft | None = None,
         before: tuple[str, Context] | None = None,
+        vocabulary: tuple[str, ...] = (),
     ) -> Request:
         """Ask for the words of `samples` (16 kHz mono, -1..1). Raises BusyError where a guess has to give way.
 
         `caller` is the call that is charged; `due_ms` (Unix milliseconds) is when the audio could be recognised,
         and decides which is the oldest. `earlier` saves time, and `before` (an engine's name and what it heard) mends
         words, where the engine still is the one that made them; it is left out while more wait than there are lanes.
+        `vocabulary` are phrases to listen for.
         """
         if kind != "final" and (len(self._line) >= self._capacity or self.overload.step >= Step.NO_PARTIALS):
             self._drop(kind)
             raise BusyError
         loop = asyncio.get_running_loop()
         number, answer = next(self._number), loop.create_future()
-        request = Request(kind, samples, language, caller, due_ms, number, loop.time(), earlier, before, answer)
+        request = Request(
+            kind, samples, language, caller, due_ms, number, loop.time(), earlier, before, answer, vocabulary
+        )
         self._line.add(request)
         self._news.set()
         return request
@@ -308,6 +313,7 @@ def _run_one(engine: Engine, stretch: Stretch) -> Recognition | Exception:
             final=stretch.final,
             earlier=stretch.earlier,
             before=stretch.before,
+            vocabulary=stretch.vocabulary,
         )
     except Exception as error:  # noqa: BLE001  (handed to the one who asked)
         return error

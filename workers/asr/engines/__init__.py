@@ -111,6 +111,7 @@ class Engine(Protocol):
         final: bool,
         earlier: Recognition | None = None,
         before: Context | None = None,
+        vocabulary: tuple[str, ...] = (),
     ) -> Recognition:
         """Return the words in `samples`.
 
@@ -118,6 +119,8 @@ class Engine(Protocol):
         (`final=False`) may be cheaper and comes without word times. `earlier` is this engine's answer for the
         same audio when there was less of it: a guess to start from, which saves time and changes no words.
         `before` helps it to go on in mid-sentence; its words are not told again. An engine may do without either.
+        `vocabulary` are phrases to listen for, as they are to be written: an engine without means ignores them, none
+        writes one that was not said.
         Blocks. Only an engine on the device `remote` touches the network; it raises `RemoteError` where that fails.
         """
         ...
@@ -140,6 +143,7 @@ class Stretch:
     final: bool
     earlier: Recognition | None = None
     before: Context | None = None
+    vocabulary: tuple[str, ...] = ()
 
 
 class BatchEngine(Engine, Protocol):

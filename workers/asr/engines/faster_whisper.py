@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from infra.model import SAMPLE_RATE_HZ, Word
 from workers.asr import models
 from workers.asr.engines import Capabilities, Context, EngineUnusableError, Recognition, Server, choose_device
+from workers.asr.engines.biasing import hinted
 from workers.asr.text import MAX_COMPRESSION, plausible
 
 DEFAULT_MODEL: Final = "whisper/base"
@@ -80,14 +81,28 @@ class FasterWhisper:
         final: bool,
         earlier: Recognition | None = None,
         before: Context | None = None,
+        vocabulary: tuple[str, ...] = (),
     ) -> Recognition:
         """Return the words in `samples` (shape (n,), 16 kHz, -1..1); see `Engine.transcribe`."""
         known = None if language in {"auto", ""} else language
         if samples.size < MIN_SAMPLES:
             return Recognition("", known or "en", 0.0)
+        heard = self._transcribe(samples, known, final=final, hotwords=None)
+        if not final:
+            return heard
+        return hinted(
+            heard,
+            vocabulary,
+            lambda hotwords: self._transcribe(samples, heard.language, final=True, hotwords=hotwords),
+        )
+
+    def _transcribe(
+        self, samples: NDArray[np.float32], language: str | None, *, final: bool, hotwords: str | None
+    ) -> Recognition:
         segments, info = self._model.transcribe(
             samples,
-            language=known,
+            language=language,
+            hotwords=hotwords,
             beam_size=FINAL_BEAM if final else PARTIAL_BEAM,
             temperature=(0.0, 0.2, 0.4) if final else 0.0,
             condition_on_previous_text=False,

@@ -19,8 +19,10 @@ from infra.model import SAMPLE_RATE_HZ, SAMPLES_PER_MS, Word
 from workers.asr import models
 from workers.asr.engines import Capabilities, Context, EngineUnusableError, Recognition, Server
 from workers.asr.engines.alignment import spans
+from workers.asr.engines.moonshine_bias import Bias
 from workers.asr.engines.moonshine_decoder import END, Decoder
 from workers.asr.engines.moonshine_graphs import TOKENS
+from workers.asr.engines.pieces import Pieces
 from workers.asr.text import latin, plausible, tidy
 
 DEFAULT_MODEL: Final = "moonshine/base-en"
@@ -66,6 +68,7 @@ class Moonshine:
         self.name = name
         self._tokens = read_tokens((folder / TOKENS).read_bytes())
         self._decoder = Decoder(folder, threads=threads)
+        self._bias = Bias(self._decoder, Pieces(self._tokens))
 
     @classmethod
     def open(
@@ -96,21 +99,28 @@ class Moonshine:
         final: bool,
         earlier: Recognition | None = None,
         before: Context | None = None,
+        vocabulary: tuple[str, ...] = (),
     ) -> Recognition:
         """Return the English words in `samples` (shape (n,), 16 kHz, -1..1); see `Engine.transcribe`."""
         if samples.size < MIN_SAMPLES:
             return NOTHING
-        heard = self._recognise(samples, final=final, draft=earlier.tokens if earlier else ())
+        heard = self._recognise(samples, final=final, draft=earlier.tokens if earlier else (), vocabulary=vocabulary)
         if not final or before is None or heard.confidence >= SURE:
             return heard
-        again = self._recognise(samples, final=True, draft=heard.tokens, before=before)
+        again = self._recognise(samples, final=True, draft=heard.tokens, before=before, vocabulary=vocabulary)
         least = MIN_CONFIDENCE if heard.text else OVERRULING_CONFIDENCE
         return heard if again.confidence < least or _repeats(again.tokens, before.tokens) else again
 
     def _recognise(
-        self, samples: NDArray[np.float32], *, final: bool, draft: Sequence[int], before: Context | None = None
+        self,
+        samples: NDArray[np.float32],
+        *,
+        final: bool,
+        draft: Sequence[int],
+        before: Context | None = None,
+        vocabulary: tuple[str, ...] = (),
     ) -> Recognition:
-        """Return the words in `samples`, heard as going on from `before`."""
+        """Return the words in `samples`, heard as going on from `before`; its tokens are those before any biasing."""
         duration_s = samples.size / SAMPLE_RATE_HZ
         limit = int(duration_s * MAX_TOKENS_PER_S) + SPARE_TOKENS
         given = np.zeros(0, np.float32) if before is None else before.samples
@@ -127,8 +137,13 @@ class Moonshine:
         confidence = math.exp(heard.score)
         if confidence < least or not plausible(text, duration_s) or not latin(text):
             return NOTHING
+        plain = heard.tokens
+        if vocabulary:
+            heard = self._bias.improved(state, heard, words, vocabulary, after=after)
+            words = self._words(heard.tokens)
+            text, confidence = tidy(" ".join(word for word, _, _ in words)), math.exp(heard.score)
         if not final:
-            return Recognition(text, "en", round(confidence, 4), tokens=heard.tokens)
+            return Recognition(text, "en", round(confidence, 4), tokens=plain)
         probabilities, attention = self._decoder.read(state, heard.tokens, after=after)
         skipped = given.size // SAMPLES_PER_FRAME
         places = spans(attention[:, skipped:], [(first, after) for _, first, after in words])
@@ -142,7 +157,7 @@ class Moonshine:
             )
             for (word, first, after), (start, end) in zip(words, places, strict=True)
         )
-        return Recognition(text, "en", round(confidence, 4), tuple(timed), heard.tokens)
+        return Recognition(text, "en", round(confidence, 4), tuple(timed), plain)
 
     def _unmarked(self, tokens: Sequence[int]) -> tuple[int, ...]:
         """Leave out the mark at the end: a pause made it a sentence, the words after it may tell otherwise."""

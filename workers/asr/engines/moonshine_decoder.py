@@ -140,6 +140,22 @@ class Decoder:
         probabilities = np.exp(_log_softmax(logits[0, len(after) :]))[np.arange(len(tokens)), list(tokens)]
         return probabilities, attention[0, len(after) :]
 
+    def follow(self, state: State, tokens: Sequence[int]) -> tuple[list[float], State]:
+        """Return the log-probability of each token and of the end behind them, and the state after all of them."""
+        rows, after = self._run(state, np.array([[START, *tokens]]))
+        return _told(rows[0], [*tokens, END]), after
+
+    def weigh(self, state: State, tokens: Sequence[int], ways: Sequence[Sequence[int]]) -> list[list[float]]:
+        """Return the log-probability of each token of several ways to go on behind `tokens`, each by itself.
+
+        `state` is the one after `tokens`, or after more that begin with them.
+        """
+        fed = np.full((len(ways), max(map(len, ways))), END)
+        for row, way in enumerate(ways):
+            fed[row, : len(way)] = [tokens[-1] if tokens else START, *way[:-1]]
+        rows, _ = self._run(self._branch(_shorten(state, len(tokens)), [0] * len(ways)), fed)
+        return [_told(rows[row], way) for row, way in enumerate(ways)]
+
     def _run(self, state: State, fed: NDArray[np.int64]) -> tuple[NDArray[np.float32], State]:
         """Feed tokens of shape (batch, n); return log-probabilities (batch, n, vocabulary) and the state after."""
         wanted = [name for name in self._step_outputs if name != ALIGNMENT]
@@ -169,6 +185,10 @@ def _log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     shifted = logits - logits.max(axis=-1, keepdims=True)
     result: NDArray[np.float32] = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     return result
+
+
+def _told(rows: NDArray[np.float32], tokens: Sequence[int]) -> list[float]:
+    return [float(value) for value in rows[np.arange(len(tokens)), list(tokens)]]
 
 
 def _ended(tokens: Sequence[int], score: float) -> Hypothesis:

@@ -18,6 +18,7 @@ import time
 import wave
 from collections.abc import Mapping
 from concurrent.futures import CancelledError
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Final, Self
@@ -30,6 +31,7 @@ from numpy.typing import NDArray
 from infra.model import SAMPLE_RATE_HZ, Word
 from infra.telemetry import logger
 from workers.asr.engines import Capabilities, Context, EngineUnusableError, Recognition, RemoteError, Server
+from workers.asr.engines.biasing import hinted
 from workers.asr.engines.languages import WHISPER_LANGUAGES, code_of
 from workers.asr.engines.word_times import Timed, timed_words
 from workers.asr.text import MAX_COMPRESSION, plausible, tidy
@@ -89,6 +91,16 @@ class _Answer(msgspec.Struct):
     segments: list[_Segment] | None = None
     words: list[_Word] | None = None
     logprobs: list[_LogProb] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a server is sent."""
+
+    recording: bytes
+    language: str | None
+    prompt: str = ""
+    """Phrases to expect."""
 
 
 class _Refusal(Exception):
@@ -171,6 +183,7 @@ class OpenAiTranscriptions:
         final: bool,
         earlier: Recognition | None = None,
         before: Context | None = None,
+        vocabulary: tuple[str, ...] = (),
     ) -> Recognition:
         """Return the words in `samples` (shape (n,), 16 kHz, -1..1); see `Engine.transcribe`. Raises `RemoteError`."""
         known = None if language in {"auto", ""} else language
@@ -178,7 +191,22 @@ class OpenAiTranscriptions:
             return Recognition("", known or "en", 0.0)
         if self._closing.is_set():
             raise RemoteError("the recogniser is closed")
-        waiting = asyncio.run_coroutine_threadsafe(self._ask(_as_wav(samples), known, final=final), self._loop)
+        asked = _Asked(_as_wav(samples), known)
+        heard = self._wait_for(asked, samples.size, final=final)
+        if not final or not vocabulary:
+            return heard
+        return hinted(heard, vocabulary, lambda prompt: self._again(replace(asked, prompt=prompt), samples.size))
+
+    def _again(self, asked: _Asked, samples: int) -> Recognition:
+        """Ask once more, in the time of a partial; what was heard before stands where that fails."""
+        try:
+            return self._wait_for(asked, samples, final=False, with_words=True)
+        except RemoteError as error:
+            log.info("the recogniser's server heard nothing of the vocabulary", reason=str(error))
+            return Recognition("", asked.language or "en", 0.0)
+
+    def _wait_for(self, asked: _Asked, samples: int, *, final: bool, with_words: bool = False) -> Recognition:
+        waiting = asyncio.run_coroutine_threadsafe(self._ask(asked, final=final), self._loop)
         try:
             answer, words_asked = waiting.result(self._final_s + CONNECT_S + CLOSE_S)
         except CancelledError:
@@ -186,24 +214,22 @@ class OpenAiTranscriptions:
         except TimeoutError:
             waiting.cancel()
             raise RemoteError("the server's answer did not come") from None
-        return _heard(answer, samples.size, known, with_words=final and words_asked)
+        return _heard(answer, samples, asked.language, with_words=(final or with_words) and words_asked)
 
-    async def _ask(self, recording: bytes, language: str | None, *, final: bool) -> tuple[_Answer, bool]:
+    async def _ask(self, asked: _Asked, *, final: bool) -> tuple[_Answer, bool]:
         budget_s = self._final_s if final else self._partial_s
         try:
             async with asyncio.timeout(budget_s):
-                return await self._persistently(recording, language, final=final, until=time.monotonic() + budget_s)
+                return await self._persistently(asked, final=final, until=time.monotonic() + budget_s)
         except TimeoutError:
             raise RemoteError(f"the server gave no answer within {budget_s:g} s") from None
 
-    async def _persistently(
-        self, recording: bytes, language: str | None, *, final: bool, until: float
-    ) -> tuple[_Answer, bool]:
+    async def _persistently(self, asked: _Asked, *, final: bool, until: float) -> tuple[_Answer, bool]:
         pause_s = FIRST_PAUSE_S
         while True:
             level = self._level
             try:
-                return await self._once(recording, language, level), LEVELS[level] == "words"
+                return await self._once(asked, level), LEVELS[level] == "words"
             except _Refusal as refusal:
                 self._step_down(level, str(refusal))
                 continue
@@ -228,11 +254,11 @@ class OpenAiTranscriptions:
         else:
             raise RemoteError(reason)
 
-    async def _once(self, recording: bytes, language: str | None, level: int) -> _Answer:
+    async def _once(self, asked: _Asked, level: int) -> _Answer:
         if self._session is None:
             limits = aiohttp.ClientTimeout(total=None, connect=CONNECT_S, sock_connect=CONNECT_S)
             self._session = aiohttp.ClientSession(headers=self._headers, timeout=limits, trust_env=True)
-        form = self._form(recording, language, LEVELS[level])
+        form = self._form(asked, LEVELS[level])
         async with self._session.post(self._url, data=form, allow_redirects=False) as reply:
             body = await reply.content.read(MAX_ANSWER_BYTES + 1)
             while not reply.content.at_eof() and len(body) <= MAX_ANSWER_BYTES:
@@ -248,14 +274,16 @@ class OpenAiTranscriptions:
                 raise _Refusal(reason)
             raise RemoteError(f"{reason}: check ASR_BASE_URL and ASR_MODEL")
 
-    def _form(self, recording: bytes, language: str | None, wanted: str) -> aiohttp.FormData:
+    def _form(self, asked: _Asked, wanted: str) -> aiohttp.FormData:
         form = aiohttp.FormData(quote_fields=False)
-        form.add_field("file", recording, filename="segment.wav", content_type="audio/wav")
+        form.add_field("file", asked.recording, filename="segment.wav", content_type="audio/wav")
         form.add_field("model", self._model)
         form.add_field("response_format", "json" if wanted == "text" else "verbose_json")
         form.add_field("temperature", "0")
-        if language is not None:
-            form.add_field("language", language)
+        if asked.language is not None:
+            form.add_field("language", asked.language)
+        if asked.prompt:
+            form.add_field("prompt", asked.prompt)
         if wanted == "words":
             form.add_field("timestamp_granularities[]", "word")
             form.add_field("timestamp_granularities[]", "segment")

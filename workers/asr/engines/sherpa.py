@@ -115,6 +115,7 @@ class Sherpa:
         final: bool,
         earlier: Recognition | None = None,
         before: Context | None = None,
+        vocabulary: tuple[str, ...] = (),
     ) -> Recognition:
         """Return the words in `samples` (shape (n,), 16 kHz, -1..1); see `Engine.transcribe`."""
         return self.transcribe_batch([Stretch(samples, language, final, earlier)])[0]
