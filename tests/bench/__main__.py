@@ -21,6 +21,7 @@ BENCHES: Final = {
     "recording": "tests.bench.recording",
     "webrtc": "tests.bench.webrtc",
     "overload": "tests.bench.overload",
+    "vocabulary": "tests.bench.vocabulary",
 }
 
 

@@ -23,6 +23,7 @@ from infra.model import SAMPLE_RATE_HZ, SAMPLES_PER_MS
 from infra.settings import read_settings
 from tests.bench.score import score
 from tests.bench.speech import Track, load_set, telephone
+from tests.bench.vocabulary import names
 from tests.bench.wer import listen_streaming
 from tests.conftest import missing
 from tests.contract.noises import noises
@@ -43,6 +44,7 @@ from workers.asr.engines import (
 )
 from workers.asr.engines.faster_whisper import FasterWhisper
 from workers.asr.engines.moonshine import Moonshine
+from workers.asr.engines.pieces import Pieces
 from workers.asr.segmenter import policy_for
 
 pytestmark = [pytest.mark.models, pytest.mark.timeout(600)]
@@ -288,6 +290,38 @@ def test_no_words_are_invented_where_nobody_speaks(engine: Engine) -> None:
             assert listen_streaming(track, engine, policy_for(engine.capabilities)).text == "", (name, line)
 
 
+VOCABULARY = (
+    "Zyrvana",
+    "HealthHarbor",
+    "Anneliese Krueger",
+    "Kowalczyk",
+    "Silverton Prime",
+    "Lumenthal",
+    "Huawei",
+    "Hum",
+)
+
+
+def test_a_vocabulary_is_not_heard_where_nobody_says_it(engine: Engine, sentence: Track) -> None:
+    for _, samples in noises():
+        heard = engine.transcribe(samples[: 8 * SAMPLE_RATE_HZ], language="en", final=True, vocabulary=VOCABULARY)
+        assert not any(phrase.lower() in heard.text.lower() for phrase in VOCABULARY)
+    telephoned = telephone(sentence.samples)
+    for final in (True, False):
+        heard = engine.transcribe(telephoned, language="en", final=final, vocabulary=VOCABULARY)
+        assert heard == hear(engine, telephoned, final=final)
+
+
+def test_with_a_vocabulary_too_an_earlier_partial_changes_nothing(engine: Engine) -> None:
+    samples = next(item.track.samples for item in names() if item.phrases == ("Portalis",))
+    fresh = engine.transcribe(samples, language="en", final=True, vocabulary=("Portalis",))
+    for heard_s in (1, 2):
+        part = samples[: heard_s * SAMPLE_RATE_HZ]
+        earlier = engine.transcribe(part, language="en", final=False, vocabulary=("Portalis",))
+        again = engine.transcribe(samples, language="en", final=True, earlier=earlier, vocabulary=("Portalis",))
+        assert (again.text, again.words) == (fresh.text, fresh.words)
+
+
 @pytest.mark.parametrize("name", ["digital silence", "white noise 0.01", "pink noise 0.1", "hum 50 Hz", "ringback"])
 def test_noise_given_straight_to_the_engine_is_no_text(engine: Engine, name: str) -> None:
     samples = dict(noises())[name]
@@ -344,3 +378,35 @@ def test_whisper_names_the_language_it_hears(data_dir: Path) -> None:
     heard = engine.transcribe(track.samples[: 20 * SAMPLE_RATE_HZ], language="auto", final=True)
 
     assert heard.language == "de"
+
+
+@pytest.fixture(scope="module")
+def moonshine() -> Iterator[Moonshine]:
+    opened = local_engine("moonshine", "moonshine/base-en")
+    assert isinstance(opened, Moonshine)
+    yield opened
+    opened.close()
+
+
+def test_moonshine_finds_the_phrases_of_a_vocabulary(moonshine: Moonshine) -> None:
+    said = {item.phrases[0]: item.track.samples for item in names()}
+    vocabulary = tuple(said)
+    for phrase in ("Portalis", "Kaito Yamamoto", "Lisinopril", "Tesoro Verde"):
+        plain = moonshine.transcribe(said[phrase], language="en", final=True)
+        helped = moonshine.transcribe(said[phrase], language="en", final=True, vocabulary=vocabulary)
+        assert phrase not in plain.text
+        assert phrase in helped.text
+        assert helped.tokens == plain.tokens
+        assert " ".join(word.w for word in helped.words) == helped.text
+        assert 0 < helped.confidence <= 1
+        part = moonshine.transcribe(said[phrase], language="en", final=False, vocabulary=vocabulary)
+        assert phrase in part.text
+
+
+def test_words_are_encoded_as_moonshine_writes_them(moonshine: Moonshine) -> None:
+    pieces = Pieces(moonshine._tokens)
+    alike = []
+    for item in names()[:20]:
+        heard = moonshine.transcribe(item.track.samples, language="en", final=False)
+        alike.append(pieces.encode(heard.text) == heard.tokens)
+    assert sum(alike) >= 18  # of a word that it does not know it may write other pieces

@@ -107,8 +107,8 @@ def _distinct(phrases: Sequence[str]) -> Vocabulary:
 def in_display_form(text: str, words: Sequence[Word], vocabulary: Vocabulary) -> tuple[str, tuple[Word, ...]]:
     """Return a text with the phrases that it holds as their tenant writes them: 'HealthHarbor' for 'health harbor'.
 
-    Blanks, hyphens and capitals do not matter for finding them. A word that differs from a phrase in nothing but the
-    capital that begins it stays: 'will' is seldom the agent Will.
+    Blanks, hyphens and capitals do not matter for finding them. Of a phrase that is one word a heard one may differ in
+    the capital that begins it: 'will' is seldom the agent Will.
     """
     if not vocabulary or not text:
         return text, tuple(words)
@@ -147,10 +147,12 @@ def _rewritten(text: str, start: int, end: int, phrase: str) -> list[Edit]:
     wanted = phrase.split()
     if len(heard) != len(wanted):
         return [Edit(start, end, phrase)]
+    if text[start:end] == phrase[:1].lower() + phrase[1:] and len(wanted) == 1:
+        return []
     return [
         Edit(start + found.start(), start + found.end(), word)
         for found, word in zip(heard, wanted, strict=True)
-        if found[0] not in {word, word[:1].lower() + word[1:]}
+        if found[0] != word
     ]
 
 

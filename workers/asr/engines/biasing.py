@@ -114,7 +114,8 @@ def hinted(heard: Recognition, vocabulary: tuple[str, ...], listen_again: Callab
         if change == "equal":
             continue
         written = "".join(after[new_start:new_end])
-        if not doubted.issuperset(range(start, end)) or not any(_letters(g.phrase) in written for g in guesses):
+        known = any(_letters(guess.phrase) in written for guess in guesses)
+        if start == end or not doubted.issuperset(range(start, end)) or not known:
             return heard
         news += 1
     return again if news and again.confidence >= heard.confidence * LEAST_CONFIDENCE_LEFT else heard
