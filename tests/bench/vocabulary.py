@@ -166,7 +166,7 @@ def _plain(text: str) -> str:
 
 def table(rows: Sequence[Row]) -> str:
     """Return the rows as text; CPU is that of the same audio without a vocabulary times so much."""
-    base = {(row.kind, row.half): row.cpu_s for row in rows if row.size == 0}
+    base = {(row.kind, row.half): row.cpu_s for row in rows if row.size == 0 and row.cpu_s}
     lines = [f"{'audio':22} {'half':9} {'phrases':>7} {'found':>14} {'invented':>8} {'WER %':>6} {'CPU x':>6}"]
     for row in rows:
         found = f"{row.found}/{row.said} {row.found / row.said:4.0%}" if row.said else "-"
@@ -179,7 +179,7 @@ def table(rows: Sequence[Row]) -> str:
 def main(arguments: list[str] | None = None) -> None:
     """Print the table, write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared" / "data")
+    parser.add_argument("--data", type=Path, default=Path(__file__).parents[3] / "shared" / "data")
     parser.add_argument("--engine", default="moonshine")
     parser.add_argument("--model", default="auto")
     parser.add_argument("--phrases", type=int, nargs="*", default=SIZES)
