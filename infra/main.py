@@ -35,6 +35,7 @@ from infra.store.database import StoreAway, migrate, open_pool
 from infra.store.insights import InsightStore
 from infra.store.transcripts import TranscriptStore
 from infra.store.users import UserStore
+from infra.store.vocabulary import VocabularyStore
 from infra.supervisor import parent_is_gone
 from infra.telemetry import logger
 
@@ -156,6 +157,7 @@ async def _calls_over(gateway: Gateway) -> None:
 async def _work_asr(settings: Settings) -> None:
     from workers.asr.scheduler import Scheduler
     from workers.asr.session import Tools
+    from workers.asr.vocabulary import Vocabularies
     from workers.asr.worker import AsrWorker
 
     os.nice(RECOGNISER_NICENESS)
@@ -170,6 +172,7 @@ async def _work_asr(settings: Settings) -> None:
             transcripts=TranscriptStore(pool),
             scheduler=scheduler,
             language=settings.asr_language,
+            vocabularies=Vocabularies(VocabularyStore(pool)),
         )
         queue = WorkQueue(redis, "asr", f"asr-{uuid4().hex[:12]}")
         await until_stopped(AsrWorker(queue, scheduler, tools, presence).run())

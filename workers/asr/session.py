@@ -12,7 +12,7 @@ from prometheus_client import Counter, Histogram
 from infra.bus.codec import TrackWork
 from infra.bus.presence import RENEW_S, Presence
 from infra.bus.streams import AudioStreams, BusError, EventStreams
-from infra.model import CHUNK_MS, AudioChunk, Hole, TranscriptSegment, Word, segment_id
+from infra.model import CHUNK_MS, AudioChunk, Call, Hole, TranscriptSegment, Word, segment_id
 from infra.store.calls import CallStore
 from infra.store.transcripts import TranscriptStore
 from infra.telemetry import logger
@@ -25,6 +25,7 @@ from workers.asr.scheduler import BusyError, Draft, Request, Scheduler
 from workers.asr.screen import Screen
 from workers.asr.segmenter import Action, Decode, Drop, Segmenter, policy_for
 from workers.asr.vad import SpeechDetector
+from workers.asr.vocabulary import Vocabularies, in_display_form
 from workers.asr.written import begin, write_words
 from workers.owner import Holding
 from workers.persist import until_stored
@@ -69,6 +70,11 @@ class Tools:
     transcripts: TranscriptStore
     scheduler: Scheduler
     language: str
+    vocabularies: Vocabularies | None = None
+
+    def vocabulary(self, call: Call) -> tuple[str, ...]:
+        """Return the phrases to listen for in a call, as they are known now."""
+        return self.vocabularies.of(call) if self.vocabularies is not None else ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -249,6 +255,7 @@ class TrackSession:
             due_ms=self._late.oldest_due_ms if decode.kind == "final" else self._late.received_ms,
             earlier=draft if seq == decode.seq else None,
             before=self._history.before(decode),
+            vocabulary=self._tools.vocabulary(self._work.call),
         )
 
     async def _answer(self, decode: Decode, request: Request) -> Draft:
@@ -404,6 +411,7 @@ class TrackSession:
             for word in (recognition.words if is_final else ())
         )
         text, words = begin(*write_words(recognition.text.strip(), heard, recognition.language))
+        text, words = in_display_form(text, words, self._tools.vocabulary(work.call))
         return TranscriptSegment(
             id=segment_id(work.track.id, decode.seq),
             call_id=work.call.id,

@@ -41,6 +41,8 @@ class AsrWorker:
             tasks.create_task(self._scheduler.overload.run())
             tasks.create_task(self._owner.run())
             tasks.create_task(self._live_on())
+            if self._tools.vocabularies is not None:
+                tasks.create_task(self._tools.vocabularies.run())
 
     async def _work(self, holding: Holding) -> None:
         await TrackSession(codec.track_work_from_bytes(holding.lease.item), holding, self._tools).run()
