@@ -1,19 +1,18 @@
 """Puts phrases of a vocabulary where Moonshine misheard them: the text is decoded plainly, and only then doubted.
 
-Where a few words sound like a phrase (`biasing`), the decoder is asked how likely the phrase is in their place. All
-spellings that go on from one place are weighed in one run, with the few tokens after them, which a wrong word makes
-unlikely; the rest of the text is not computed again.
+Where a few words sound like a phrase (`biasing`), the decoder is asked how likely the phrase is in their place, with
+the few tokens after it, which a wrong word makes unlikely. One run over the text tells how likely each phrase begins
+there: most are out of the question by that alone. The others that begin at one place are weighed in one more run.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from workers.asr.engines.biasing import Guess, lexicon, marks_after
-from workers.asr.engines.moonshine_decoder import END, Decoder, Hypothesis, State
+from workers.asr.engines.biasing import lexicon, marks_after
+from workers.asr.engines.moonshine_decoder import END, Decoder, Hypothesis, State, told
 from workers.asr.engines.pieces import Pieces
 
 TOKENS_AFTER: Final = 4
@@ -25,11 +24,16 @@ Words = Sequence[tuple[str, int, int]]
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """These tokens in place of those of `guess`; `gain` is what the log-probability, trust included, gains."""
+    """The tokens from `first` to `behind` (the one after the last) become `tokens`."""
 
-    gain: float
-    guess: Guess
+    first: int
+    behind: int
     tokens: tuple[int, ...]
+    trust: float
+    gain: float
+    """How much the log-probability rises by it, trust included; before the tokens were weighed, the most it can."""
+    likely: tuple[float, ...] = ()
+    """The log-probability of each of `tokens`."""
 
 
 class Bias:
@@ -48,48 +52,57 @@ class Bias:
         *,
         after: Sequence[int] = (),
     ) -> Hypothesis:
-        """Return what was heard with phrases where they belong; its score is that of its own tokens, nothing added.
+        """Return what was heard with phrases where they belong.
 
-        `state` is the one before the first token, `words` are those of `heard`, `after` is what the audio begins with.
+        Its score is the mean of its tokens' own log-probabilities, nothing added; those behind a phrase count as they
+        were without it. `state` is the one before the first token, `words` are those of `heard`, `after` is what the
+        audio begins with.
         """
         guesses = lexicon(vocabulary).guesses([word for word, _, _ in words])
         if not guesses:
             return heard
         given = len(after)
         tokens = [*after, *heard.tokens]
-        places = [(word, first + given, behind + given) for word, first, behind in words]
-        changes = self._weighed(state, tuple(tokens), places, guesses)
-        free, kept = [True] * len(words), list[_Change]()
-        for change in sorted(changes, key=lambda change: -change.gain):
-            place = slice(change.guess.place.start, change.guess.place.end)
-            if change.gain > 0 and all(free[place]):
-                free[place] = [False] * len(free[place])
-                kept.append(change)
+        rows, followed = self._decoder.follow(state, tokens)
+        likely = told(rows, [*tokens, END])
+        changes = []
+        for guess in guesses:
+            first, behind = given + words[guess.place.start][1], given + words[guess.place.end - 1][2]
+            marks = marks_after(words[guess.place.end - 1][0])
+            was = sum(likely[first : behind + TOKENS_AFTER])
+            for spelt in guess.spellings:
+                new = self._pieces.encode(spelt + marks)
+                most = float(rows[first, new[0]]) + guess.trust - was
+                if most > 0:
+                    changes.append(_Change(first, behind, new, guess.trust, most))
+        kept = _best(self._weighed(followed, tokens, likely, changes))
         if not kept:
             return heard
-        for change in sorted(kept, key=lambda change: -change.guess.place.start):
-            tokens[places[change.guess.place.start][1] : places[change.guess.place.end - 1][2]] = change.tokens
-        likely = self._decoder.follow(state, tokens)[0][given:]
-        return Hypothesis(tuple(tokens[given:]), sum(likely) / len(likely))
+        for change in sorted(kept, key=lambda change: -change.first):
+            tokens[change.first : change.behind] = change.tokens
+            likely[change.first : change.behind] = change.likely
+        return Hypothesis(tuple(tokens[given:]), sum(likely[given:]) / len(likely[given:]))
 
-    def _weighed(self, state: State, tokens: tuple[int, ...], words: Words, guesses: Sequence[Guess]) -> list[_Change]:
-        likely, followed = self._decoder.follow(state, tokens)
+    def _weighed(
+        self, followed: State, tokens: Sequence[int], likely: Sequence[float], changes: Sequence[_Change]
+    ) -> list[_Change]:
+        """Return the changes with what they really gain."""
         ended = (*tokens, END)
-        by_start: dict[int, list[Guess]] = defaultdict(list)
-        for guess in guesses:
-            by_start[guess.place.start].append(guess)
-        changes = []
-        for start, some in by_start.items():
-            first = words[start][1]
-            offered: list[tuple[Guess, tuple[int, ...], int]] = []
-            for guess in some:
-                behind = words[guess.place.end - 1][2]
-                marks = marks_after(words[guess.place.end - 1][0])
-                offered += [(guess, self._pieces.encode(spelt + marks), behind) for spelt in guess.spellings]
-            ways = [(*spelt, *ended[behind : behind + TOKENS_AFTER]) for _, spelt, behind in offered]
-            for (guess, spelt, behind), way in zip(
-                offered, self._decoder.weigh(followed, tokens[:first], ways), strict=True
-            ):
-                was = sum(likely[first : behind + TOKENS_AFTER])
-                changes.append(_Change(sum(way) - was + guess.trust, guess, spelt))
-        return changes
+        weighed = []
+        for first in sorted({change.first for change in changes}):
+            here = [change for change in changes if change.first == first]
+            ways = [(*change.tokens, *ended[change.behind : change.behind + TOKENS_AFTER]) for change in here]
+            for change, way in zip(here, self._decoder.weigh(followed, tokens[:first], ways), strict=True):
+                gain = sum(way) - sum(likely[first : change.behind + TOKENS_AFTER]) + change.trust
+                weighed.append(replace(change, gain=gain, likely=tuple(way[: len(change.tokens)])))
+        return weighed
+
+
+def _best(changes: Sequence[_Change]) -> list[_Change]:
+    """Return those that gain, the best first, none over another."""
+    kept: list[_Change] = []
+    for change in sorted(changes, key=lambda change: -change.gain):
+        free = all(change.behind <= other.first or other.behind <= change.first for other in kept)
+        if change.gain > 0 and free:
+            kept.append(change)
+    return kept

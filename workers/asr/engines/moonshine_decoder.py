@@ -140,10 +140,13 @@ class Decoder:
         probabilities = np.exp(_log_softmax(logits[0, len(after) :]))[np.arange(len(tokens)), list(tokens)]
         return probabilities, attention[0, len(after) :]
 
-    def follow(self, state: State, tokens: Sequence[int]) -> tuple[list[float], State]:
-        """Return the log-probability of each token and of the end behind them, and the state after all of them."""
-        rows, after = self._run(state, np.array([[START, *tokens]]))
-        return _told(rows[0], [*tokens, END]), after
+    def follow(self, state: State, tokens: Sequence[int]) -> tuple[NDArray[np.float32], State]:
+        """Return what the model expects at each of `tokens` and behind them, and the state after all of them.
+
+        That is log-probabilities, shape (tokens + 1, vocabulary).
+        """
+        rows, followed = self._run(state, np.array([[START, *tokens]]))
+        return rows[0], followed
 
     def weigh(self, state: State, tokens: Sequence[int], ways: Sequence[Sequence[int]]) -> list[list[float]]:
         """Return the log-probability of each token of several ways to go on behind `tokens`, each by itself.
@@ -154,7 +157,7 @@ class Decoder:
         for row, way in enumerate(ways):
             fed[row, : len(way)] = [tokens[-1] if tokens else START, *way[:-1]]
         rows, _ = self._run(self._branch(_shorten(state, len(tokens)), [0] * len(ways)), fed)
-        return [_told(rows[row], way) for row, way in enumerate(ways)]
+        return [told(rows[row], way) for row, way in enumerate(ways)]
 
     def _run(self, state: State, fed: NDArray[np.int64]) -> tuple[NDArray[np.float32], State]:
         """Feed tokens of shape (batch, n); return log-probabilities (batch, n, vocabulary) and the state after."""
@@ -187,7 +190,8 @@ def _log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     return result
 
 
-def _told(rows: NDArray[np.float32], tokens: Sequence[int]) -> list[float]:
+def told(rows: NDArray[np.float32], tokens: Sequence[int]) -> list[float]:
+    """Return the log-probability of each token, the first in the first row and so on."""
     return [float(value) for value in rows[np.arange(len(tokens)), list(tokens)]]
 
 
