@@ -304,7 +304,7 @@ VOCABULARY = (
 
 def test_a_vocabulary_is_not_heard_where_nobody_says_it(engine: Engine, sentence: Track) -> None:
     for _, samples in noises():
-        heard = engine.transcribe(samples[: 8 * SAMPLE_RATE_HZ], language="en", final=True, vocabulary=VOCABULARY)
+        heard = engine.transcribe(samples[: 3 * SAMPLE_RATE_HZ], language="en", final=True, vocabulary=VOCABULARY)
         assert not any(phrase.lower() in heard.text.lower() for phrase in VOCABULARY)
     telephoned = telephone(sentence.samples)
     for final in (True, False):

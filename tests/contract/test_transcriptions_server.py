@@ -78,6 +78,45 @@ def test_the_language_is_the_servers_where_it_is_left_open(
     assert "language" not in server.requests[0]
 
 
+class TestVocabulary:
+    """The server is asked once more, with what its first answer sounds like as the prompt."""
+
+    PLAIN, BETTER = "The doctor prescribed sirvana.", "The doctor prescribed Zyrvana."
+
+    def hear(self, server: FakeTranscriptions, engine: OpenAiTranscriptions, *, again: str, final: bool = True) -> str:
+        server.hear = lambda samples, language: Recognition(
+            again if "prompt" in server.requests[-1] else self.PLAIN, "en", 0.9
+        )
+        return engine.transcribe(SAMPLES, language="en", final=final, vocabulary=("Kowalczyk", "Zyrvana")).text
+
+    def test_a_phrase_that_was_misheard_is_found(
+        self, server: FakeTranscriptions, engine: OpenAiTranscriptions
+    ) -> None:
+        assert self.hear(server, engine, again=self.BETTER) == self.BETTER
+        assert [request.get("prompt") for request in server.requests] == [None, ["Zyrvana"]]
+
+    def test_a_prompt_that_is_repeated_is_not_believed(
+        self, server: FakeTranscriptions, engine: OpenAiTranscriptions
+    ) -> None:
+        assert self.hear(server, engine, again="Zyrvana, Zyrvana, Zyrvana.") == self.PLAIN
+
+    def test_where_the_second_request_fails_the_first_answer_stands(
+        self, server: FakeTranscriptions, engine: OpenAiTranscriptions
+    ) -> None:
+        server.script.extend([Behaviour(), Behaviour(status=500)])
+        assert self.hear(server, engine, again=self.BETTER) == self.PLAIN
+        server.refuse = frozenset({"prompt"})
+        assert self.hear(server, engine, again=self.BETTER) == self.PLAIN
+        assert engine.capabilities.word_times
+
+    def test_nothing_is_asked_twice_for_a_partial_or_where_nothing_sounds_like_a_phrase(
+        self, server: FakeTranscriptions, engine: OpenAiTranscriptions
+    ) -> None:
+        assert self.hear(server, engine, again=self.BETTER, final=False) == self.PLAIN
+        assert engine.transcribe(SAMPLES, language="en", final=True, vocabulary=("Lumenthal",)).text == self.PLAIN
+        assert len(server.requests) == 2
+
+
 def test_a_partial_has_no_words(engine: OpenAiTranscriptions) -> None:
     assert hear(engine, final=False).words == ()
 
