@@ -313,12 +313,12 @@ def test_a_vocabulary_is_not_heard_where_nobody_says_it(engine: Engine, sentence
 
 
 def test_with_a_vocabulary_too_an_earlier_partial_changes_nothing(engine: Engine) -> None:
-    samples = next(item.track.samples for item in names() if item.phrases == ("Portalis",))
-    fresh = engine.transcribe(samples, language="en", final=True, vocabulary=("Portalis",))
+    samples = next(item.track.samples for item in names() if item.phrases == ("Kaito Yamamoto",))
+    fresh = engine.transcribe(samples, language="en", final=True, vocabulary=("Kaito Yamamoto",))
     for heard_s in (1, 2):
         part = samples[: heard_s * SAMPLE_RATE_HZ]
-        earlier = engine.transcribe(part, language="en", final=False, vocabulary=("Portalis",))
-        again = engine.transcribe(samples, language="en", final=True, earlier=earlier, vocabulary=("Portalis",))
+        earlier = engine.transcribe(part, language="en", final=False, vocabulary=("Kaito Yamamoto",))
+        again = engine.transcribe(samples, language="en", final=True, earlier=earlier, vocabulary=("Kaito Yamamoto",))
         assert (again.text, again.words) == (fresh.text, fresh.words)
 
 
@@ -391,7 +391,7 @@ def moonshine() -> Iterator[Moonshine]:
 def test_moonshine_finds_the_phrases_of_a_vocabulary(moonshine: Moonshine) -> None:
     said = {item.phrases[0]: item.track.samples for item in names()}
     vocabulary = tuple(said)
-    for phrase in ("Portalis", "Kaito Yamamoto", "Lisinopril", "Tesoro Verde"):
+    for phrase in ("Kaito Yamamoto", "Lisinopril", "Tesoro Verde"):
         plain = moonshine.transcribe(said[phrase], language="en", final=True)
         helped = moonshine.transcribe(said[phrase], language="en", final=True, vocabulary=vocabulary)
         assert phrase not in plain.text
