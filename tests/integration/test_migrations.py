@@ -97,6 +97,7 @@ PROMISED_COLUMNS = {
     "recordings": "id call_id",
     "users": "id tenant_id name role",
     "audit_log": "id tenant_id user_id",
+    "vocabulary": "id tenant_id queue_id phrase created_at",
     "queues": "id tenant_id name mode dial greeting on_timeout overflow_to agents",
     "queue_numbers": "tenant_id number queue_id",
     "callbacks": "id tenant_id call_id queue_id number kind status requested_at done_by done_at",
