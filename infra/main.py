@@ -440,6 +440,7 @@ def call(
     from_number: Annotated[str, typer.Option("--from", help="the caller's number")] = "+15550100",
     to_number: Annotated[str, typer.Option("--to", help="the number called")] = "+15550199",
     left: Annotated[str, typer.Option(help="whose channel the left one is: customer or agent")] = "customer",
+    mixed: Annotated[bool, typer.Option("--mixed", help="both parties are on one track")] = False,
 ) -> None:
     """Play a recording as a Twilio call into a running server."""
     settings = settings_for(None)
@@ -447,7 +448,19 @@ def call(
     from media_gateway.caller import new_call_sid
 
     sid = new_call_sid()
-    carry_out(_place(settings, server, file, sid, speed=speed, from_number=from_number, to_number=to_number, left=left))
+    carry_out(
+        _place(
+            settings,
+            server,
+            file,
+            sid,
+            speed=speed,
+            from_number=from_number,
+            to_number=to_number,
+            left=left,
+            mixed=mixed,
+        )
+    )
     typer.echo(sid)
 
 
@@ -525,6 +538,7 @@ async def _place(
     from_number: str = "+15550100",
     to_number: str = "+15550199",
     left: str = "customer",
+    mixed: bool = False,
 ) -> None:
     from media_gateway.caller import CallerError, place_call
 
@@ -541,6 +555,7 @@ async def _place(
             from_number=from_number,
             to_number=to_number,
             left_role="customer" if left == "customer" else "agent",
+            mixed=mixed,
         )
     except CallerError as error:
         raise UnusableError(str(error)) from error

@@ -39,6 +39,7 @@ EventType = Literal[
     "alert",
     "gap",
     "lag",
+    "speakers",
     "recording.started",
     "recording.saved",
     "recording.failed",
@@ -102,6 +103,8 @@ class Track:
     call_id: UUID
     label: str
     """The wire's own name for it: inbound, outbound, microphone, ..."""
+    mixed: bool = False
+    """Several people may be heard on it; on any other track there is one, and the door knows who."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +147,8 @@ class Word:
     start_ms: int
     end_ms: int
     p: float
+    speaker: str | None = None
+    """Who says it, where the segment holds more than one speaker's words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +161,7 @@ class TranscriptSegment:
     track_id: UUID
     role: Role
     speaker: str
-    """SPEAKER_00, SPEAKER_01, ... in the order of the call's tracks."""
+    """SPEAKER_00, SPEAKER_01, ... in the order of the call's tracks; on a mixed track of its voices."""
     seq: int
     start_ms: int
     end_ms: int
@@ -171,6 +176,8 @@ class TranscriptSegment:
     """Those of `text`; one that is written for several spoken ones lasts from the first to the last of them."""
     latency_ms: int | None = None
     """From the last spoken word, as it reached the gateway, to the event."""
+    speakers_revision: int = 0
+    """The track's revision in which speaker, role or the words' speakers last changed; 0: as the door said."""
 
 
 def segment_id(track_id: UUID, seq: int) -> UUID:

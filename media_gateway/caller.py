@@ -10,7 +10,7 @@ import asyncio
 import secrets
 from base64 import b64encode
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal, NewType
 from urllib.parse import urlsplit
@@ -75,19 +75,21 @@ async def place_call(
     account_sid: str = "AC" + "0" * 32,
     call_sid: str | None = None,
     left_role: Literal["customer", "agent"] = "customer",
+    mixed: bool = False,
 ) -> CallSid:
     """Play a WAV, FLAC or MP3 file as a call into a running server; return its CallSid when it has been heard out.
 
     `url`: where the server listens (ws://HOST:PORT or http://...). `public_base_url`: the address under which it
     believes to be reached, over which signatures are computed; `url` itself when None. `speed`: 1.0 is real time.
-    Stereo is two parties, one a channel; mono is the customer alone.
+    Stereo is two parties, one a channel; mono is the customer alone. `mixed`: both parties are on one track, as they
+    are in a mono recording of a whole call; stereo is mixed down.
 
     Raises:
         CallerError: the file cannot be read, the server refuses, or the connection breaks.
     """
     if not 0.1 <= speed <= _MAX_SPEED:
         raise CallerError(f"speed must be between 0.1 and {_MAX_SPEED:g}")
-    parties = await asyncio.to_thread(read_parties, file, left_role)
+    parties = await asyncio.to_thread(read_parties, file, left_role, mixed=mixed)
     call = _Call(
         server=_as_http(url),
         public=_as_http(public_base_url or url),
@@ -101,6 +103,8 @@ async def place_call(
         async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
             await call.ring(session)
             order = read_twiml(await call.post(session, "/twilio/voice", "ringing"))
+            if mixed:
+                order = replace(order, parameters={**order.parameters, "mixed": "true"}, tracks=("inbound",))
             await call.post(session, "/twilio/status", "in-progress")
             await call.stream(session, order, parties, speed)
             seconds = len(parties[0].frames) * FRAME_MS // 1000
@@ -114,13 +118,17 @@ async def place_call(
     return call.call_sid
 
 
-def read_parties(file: Path, left_role: Literal["customer", "agent"] = "customer") -> list[Party]:
-    """Decode a file into frames: one party for mono, customer then agent for stereo.
+def read_parties(
+    file: Path, left_role: Literal["customer", "agent"] = "customer", *, mixed: bool = False
+) -> list[Party]:
+    """Decode a file into frames: one party for mono, customer then agent for stereo; one for all when `mixed`.
 
     Raises:
         CallerError: it cannot be read, has no audio, is longer than four hours or has more than two channels.
     """
     channels = _read_audio(file)
+    if mixed and len(channels) == 2:
+        channels = [((channels[0].astype(np.int32) + channels[1]) // 2).astype(np.int16)]
     frames = [_frames(channel) for channel in channels]
     if not frames[0]:
         raise CallerError(f"{file}: no audio in it")

@@ -56,10 +56,10 @@ class Stream:
 class Line:
     """One party's leg and track, and the stream that feeds it now."""
 
-    def __init__(self, handle: CallHandle, role: Role, name: str | None, label: str) -> None:
+    def __init__(self, handle: CallHandle, role: Role, name: str | None, label: str, *, mixed: bool) -> None:
         self._handle = handle
         self.leg = handle.join(role, name)
-        self.track, sink = handle.open_track(self.leg, label)
+        self.track, sink = handle.open_track(self.leg, label, mixed=mixed)
         self.role = role
         self.intake = Intake(sink)
         self._stream: Stream | None = None
@@ -131,11 +131,11 @@ class OpenCall:
         self.streams: set[Stream] = set()
         self.grace: asyncio.TimerHandle | None = None
 
-    def line(self, role: Role, label: str, name: str | None = None) -> Line:
-        """Return the party's line; the party joins if it is new."""
+    def line(self, role: Role, label: str, name: str | None = None, *, mixed: bool = False) -> Line:
+        """Return the party's line; the party joins if it is new. `mixed`: it may be several people on one line."""
         line = self.lines.get(role)
         if line is None:
-            line = self.lines[role] = Line(self.handle, role, name, label)
+            line = self.lines[role] = Line(self.handle, role, name, label, mixed=mixed)
         return line
 
     def orphans(self) -> list[Line]:

@@ -53,10 +53,13 @@ class CallHandle(Protocol):
     def join(self, role: Role, name: str | None, user_id: UUID | None = None) -> Leg:
         """Add a party to the call; `user_id`: who it is, if it is one of ours."""
 
-    def open_track(self, leg: Leg, label: str, *, recorded: bool = True) -> tuple[Track, TrackSink]:
+    def open_track(
+        self, leg: Leg, label: str, *, recorded: bool = True, mixed: bool = False
+    ) -> tuple[Track, TrackSink]:
         """Open one direction of a party's audio; `label` is the wire's own name for it.
 
-        `recorded`: whether it belongs into the call's recording (a whisper does not).
+        `recorded`: whether it belongs into the call's recording (a whisper does not). `mixed`: whether several people
+        may be heard on it.
         """
 
     def leave(self, leg: Leg, reason: str) -> None:

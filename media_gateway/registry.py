@@ -282,17 +282,26 @@ class LiveCall:
         registry.publish(call, "leg.joined", {"leg_id": leg.id, "role": role, "name": name}, f"joined:{leg.id}")
         return leg
 
-    def open_track(self, leg: Leg, label: str, *, recorded: bool = True) -> tuple[Track, TrackSink]:
+    def open_track(
+        self, leg: Leg, label: str, *, recorded: bool = True, mixed: bool = False
+    ) -> tuple[Track, TrackSink]:
         """Open one direction of a party's audio and look for somebody to recognise it."""
         call, registry = self.call, self._registry
         number = len(self._announced)
-        track = Track(stable_id("track", leg.id, label, number), leg.id, call.id, label)
+        track = Track(stable_id("track", leg.id, label, number), leg.id, call.id, label, mixed)
         work = TrackWork(call, leg, track, f"SPEAKER_{number:02d}", registry.gateway_id)
         self._announced.append(work)
         registry.to_store.put(
             "add track", lambda: registry.store.add_track(call, leg, track, work.speaker, registry.gateway_id)
         )
-        data = {"track_id": track.id, "leg_id": leg.id, "role": leg.role, "label": label, "speaker": work.speaker}
+        data = {
+            "track_id": track.id,
+            "leg_id": leg.id,
+            "role": leg.role,
+            "label": label,
+            "speaker": work.speaker,
+            "mixed": mixed,
+        }
         registry.publish(call, "track.opened", data, f"opened:{track.id}")
         registry.to_bus.put("announce track", lambda: registry.asr_work.announce(work))
         sink: TrackSink = registry.tap.sink(track.id)

@@ -35,8 +35,8 @@ INSERT INTO audit_log (tenant_id, user_id, act, object_id, detail)
 VALUES ($1, (SELECT id FROM users WHERE id = $2), $3, $4, $5)
 """
 UPSERT_TRACK: Final = """
-INSERT INTO tracks (id, tenant_id, call_id, leg_id, role, label, speaker)
-VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (id) DO NOTHING
+INSERT INTO tracks (id, tenant_id, call_id, leg_id, role, label, speaker, mixed)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO NOTHING
 """
 CLOSE_LEG: Final = "UPDATE legs SET left_at = $2, left_reason = $3 WHERE id = $1 AND left_at IS NULL"
 CLOSE_TRACK: Final = "UPDATE tracks SET closed_at = now(), close_reason = $2 WHERE id = $1 AND closed_at IS NULL"
@@ -106,7 +106,7 @@ LEGS_OF_CALL: Final = """
 SELECT id, role, name, joined_at, left_at, left_reason FROM legs WHERE call_id = $1 ORDER BY joined_at, id
 """
 TRACKS_OF_CALL: Final = """
-SELECT id, leg_id, role, label, speaker, closed_at IS NOT NULL AS closed, close_reason
+SELECT id, leg_id, role, label, speaker, mixed, closed_at IS NOT NULL AS closed, close_reason
 FROM tracks WHERE call_id = $1 ORDER BY speaker, opened_at
 """
 
@@ -160,7 +160,7 @@ class CallStore:
             await connection.execute(UPSERT_CALL, *_call_row(call, gateway_id))
             await connection.execute(UPSERT_LEG, leg.id, call.tenant_id, call.id, leg.role, leg.name, None)
             await connection.execute(
-                UPSERT_TRACK, track.id, call.tenant_id, call.id, leg.id, leg.role, track.label, speaker
+                UPSERT_TRACK, track.id, call.tenant_id, call.id, leg.id, leg.role, track.label, speaker, track.mixed
             )
 
     async def close_leg(self, leg_id: UUID, at: datetime, reason: str) -> None:

@@ -36,7 +36,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (id) DO NOTHING RETURNING id
 GAPS_OF_CALL: Final = "SELECT track_id, start_ms, end_ms, cause FROM gaps WHERE call_id = $1 ORDER BY start_ms, id"
 _SEGMENT_COLUMNS: Final = """
     id, call_id, leg_id, track_id, role, speaker, seq, start_ms, end_ms, cleaned_text, original_text, language,
-    confidence, words, latency_ms
+    confidence, words, latency_ms, speakers_revision
 """
 FINALS_OF_CALL: Final = f"""
 SELECT {_SEGMENT_COLUMNS} FROM meeting_transcripts WHERE call_id = $1 AND is_final ORDER BY start_ms, id
@@ -155,7 +155,8 @@ class TranscriptStore:
 
 def word_to_json(word: Word) -> dict[str, Any]:
     """Return a word as it is stored and sent."""
-    return {"w": word.w, "start_ms": word.start_ms, "end_ms": word.end_ms, "p": round(word.p, 3)}
+    told: dict[str, Any] = {"w": word.w, "start_ms": word.start_ms, "end_ms": word.end_ms, "p": round(word.p, 3)}
+    return told if word.speaker is None else {**told, "speaker": word.speaker}
 
 
 def segment_to_json(segment: TranscriptSegment) -> dict[str, Any]:
@@ -176,6 +177,7 @@ def segment_to_json(segment: TranscriptSegment) -> dict[str, Any]:
         "words": [word_to_json(word) for word in segment.words],
         "latency_ms": segment.latency_ms,
         "is_final": segment.is_final,
+        "speakers_revision": segment.speakers_revision,
     }
 
 
@@ -195,6 +197,7 @@ def _segment(row: asyncpg.Record) -> TranscriptSegment:
         language=row["language"],
         confidence=row["confidence"],
         is_final=True,
-        words=tuple(Word(w["w"], w["start_ms"], w["end_ms"], w["p"]) for w in row["words"]),
+        words=tuple(Word(w["w"], w["start_ms"], w["end_ms"], w["p"], w.get("speaker")) for w in row["words"]),
         latency_ms=row["latency_ms"],
+        speakers_revision=row["speakers_revision"],
     )

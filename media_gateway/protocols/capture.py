@@ -57,6 +57,8 @@ class Start(msgspec.Struct, frozen=True):
     agent_id: str | None
     role: Role | None
     title: str | None
+    mixed: bool
+    """Several people may be heard: so it is where one channel comes from a microphone that is nobody's own."""
 
 
 class Audio(msgspec.Struct, frozen=True, gc=False):
@@ -90,6 +92,7 @@ class _Message(msgspec.Struct):
     agent_id: str | int | None = None
     role: Role | None = None
     title: str | None = None
+    mixed: bool | None = None
     audio_data: bytes = b""
     chunk_index: Annotated[int, msgspec.Meta(ge=0, le=2**53)] | None = None
     format: str | None = None
@@ -157,7 +160,9 @@ class CaptureStream:
             raise ProtocolError(CloseCode.INVALID, "bad-start", "start needs a call_id of at most 200 characters")
         self._format = self._format_of(message)
         self._started = True
-        return Start(call_id, _short(message.agent_id), message.role, _short(message.title))
+        one_for_all = self._format.channels == 1 and message.role in {None, "unknown"}
+        mixed = one_for_all if message.mixed is None else message.mixed
+        return Start(call_id, _short(message.agent_id), message.role, _short(message.title), mixed)
 
     def _chunk(self, message: _Message) -> Event:
         self._require_started("audio")

@@ -143,7 +143,7 @@ class _CaptureSocket(MediaSocket):
             raise ProtocolError(CloseCode.POLICY, "call-refused", str(error)) from None
         self.stream, self.call = stream, open_call
         resumed = role in open_call.lines
-        self._line = open_call.line(role, _LABEL, start.agent_id)
+        self._line = open_call.line(role, _LABEL, start.agent_id, mixed=start.mixed)
         await self._tell(
             started_message(
                 call_id=str(call.id),
@@ -152,6 +152,7 @@ class _CaptureSocket(MediaSocket):
                 role=role,
                 sample_rate=self._wire_format.rate_hz,
                 channels=self._wire_format.channels,
+                mixed=self._line.track.mixed,
                 resumed=resumed,
             )
         )

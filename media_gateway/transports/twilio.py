@@ -148,6 +148,7 @@ class _TwilioSocket(MediaSocket):
         self._signed = signed
         self._protocol = TwilioStream()
         self._lines: dict[str, Line] = {}
+        self._mixed = False
         self._time = asyncio.get_running_loop().time
         self._conversation: Conversation | None = None
         self._voice: PacketVoice | None = None
@@ -201,7 +202,8 @@ class _TwilioSocket(MediaSocket):
         except AudioFormatError as error:
             raise ProtocolError(CloseCode.UNSUPPORTED, "unsupported-audio", str(error)) from None
         grant = await self._twilio.grant(start, signed=self._signed)
-        stream = Stream(audio_format, {_ROLES[name] for name in start.tracks})
+        self._mixed = start.parameters.get("mixed") == "true"
+        stream = Stream(audio_format, {self._role(name) for name in start.tracks})
         stream.last_ms = self._time() * 1000
         call = Call(
             id=grant.call_id,
@@ -220,9 +222,10 @@ class _TwilioSocket(MediaSocket):
         self.stream = stream
         self.call = open_call
         for name in start.tracks:
-            self._lines[name] = open_call.line(_ROLES[name], name)
+            self._lines[name] = self._line(name)
         board = self._twilio.board
-        if board is not None and grant.bridged and start.tracks == ("inbound",) and audio_format == _LINE_FORMAT:
+        alone = start.tracks == ("inbound",) and not self._mixed  # else whom the caller talks to is there already
+        if board is not None and grant.bridged and alone and audio_format == _LINE_FORMAT:
             self._conversation, self._voice = await board.receive(open_call.handle, self, returning=grant.returning)
 
     def _on_media(self, media: Media) -> None:
@@ -244,9 +247,17 @@ class _TwilioSocket(MediaSocket):
         assert self.call is not None
         assert self.stream is not None
         name = TRACKS[wire_name]
-        self.stream.roles.add(_ROLES[name])
-        line = self._lines[wire_name] = self.call.line(_ROLES[name], name)
+        self.stream.roles.add(self._role(name))
+        line = self._lines[wire_name] = self._line(name)
         return line
+
+    def _line(self, name: str) -> Line:
+        assert self.call is not None
+        return self.call.line(self._role(name), name, mixed=self._mixed)
+
+    def _role(self, name: str) -> Role:
+        """Return whose track it is; nobody's where all parties are heard on it."""
+        return "unknown" if self._mixed else _ROLES[name]
 
 
 def _frame_ms(stream: Stream, payload: bytes) -> int:

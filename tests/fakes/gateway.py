@@ -52,11 +52,11 @@ class FakeCall:
         self.log.append(("join", role))
         return Leg(uuid4(), self.call.id, role, name)
 
-    def open_track(self, leg: Leg, label: str, *, recorded: bool = True) -> tuple[Track, ListSink]:
+    def open_track(self, leg: Leg, label: str, *, recorded: bool = True, mixed: bool = False) -> tuple[Track, ListSink]:
         self.log.append(("open", label))
         if not recorded:
             self.unrecorded.append(label)
-        track = Track(uuid4(), leg.id, self.call.id, label)
+        track = Track(uuid4(), leg.id, self.call.id, label, mixed)
         self.tracks.append(track)
         return track, self.sinks.setdefault(leg.role, ListSink())
 
