@@ -17,6 +17,7 @@ from dashboard.api import CallApi
 from dashboard.api_boards import BoardApi
 from dashboard.api_queues import CallbackApi, QueueApi
 from dashboard.api_recordings import RecordingApi
+from dashboard.api_speakers import SpeakerApi
 from dashboard.api_twilio import TwilioApi
 from dashboard.api_vocabulary import VocabularyApi
 from dashboard.auth import Guard
@@ -83,6 +84,7 @@ def add_dashboard(app: web.Application, deps: DashboardDeps) -> None:
     sockets = Sockets(hub, snapshots)
     login = Login(guard, deps.settings)
     calls = CallApi(snapshots, users, outbox)
+    speakers = SpeakerApi(deps.pool, users, outbox)
     boards = BoardApi(deps.pool, snapshots, users, health, deps.settings, deps.version)
     queues = QueueApi(deps.pool, users)
     callbacks = CallbackApi(deps.pool, users)
@@ -100,7 +102,7 @@ def add_dashboard(app: web.Application, deps: DashboardDeps) -> None:
 
     handlers = {
         name: getattr(part, name)
-        for part in (calls, boards, recordings, queues, callbacks, vocabulary, twilio, login, docs)
+        for part in (calls, speakers, boards, recordings, queues, callbacks, vocabulary, twilio, login, docs)
         for name in dir(part)
         if not name.startswith("_")
     }

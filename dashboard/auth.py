@@ -54,6 +54,7 @@ ACCESS: Final[Mapping[tuple[str, str], frozenset[UserRole]]] = {
     ("GET", "/api/v1/calls/{call_id}/recording/peaks"): EVERYBODY,
     ("POST", "/api/v1/calls/{call_id}/recording/pause"): EVERYBODY,
     ("POST", "/api/v1/calls/{call_id}/recording/resume"): EVERYBODY,
+    ("PATCH", "/api/v1/calls/{call_id}/speakers/{speaker}"): EVERYBODY,
     ("PATCH", "/api/v1/action-items/{insight_id}"): EVERYBODY,
     ("GET", "/api/v1/live"): EVERYBODY,
     ("GET", "/api/v1/system"): EVERYBODY,

@@ -5,15 +5,19 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from typing import Final
 from xml.sax.saxutils import escape
 
 import msgspec
+from msgspec import structs
 
 from dashboard import pdf
-from dashboard.views import CallSummary, SegmentView, Snapshot
+from dashboard.views import CallSummary, SegmentView, Snapshot, WordView
+from infra.model import Role
 
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
 _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
@@ -39,11 +43,11 @@ def to_json(snapshot: Snapshot) -> bytes:
 
 
 def to_csv(snapshot: Snapshot) -> bytes:
-    """Return a row a segment. A cell that a spreadsheet would take for a formula gets an apostrophe in front."""
+    """Return a row a turn. A cell that a spreadsheet would take for a formula gets an apostrophe in front."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\r\n")
     writer.writerow(_CSV_COLUMNS)
-    for segment in snapshot.segments:
+    for segment in turns(snapshot):
         cells = (
             clock(segment.start_ms, "."),
             clock(segment.end_ms, "."),
@@ -62,7 +66,7 @@ def to_srt(snapshot: Snapshot) -> bytes:
     blocks = [
         f"{number}\n{clock(segment.start_ms, ',')} --> {clock(_shown_until(segment), ',')}\n"
         f"{_who(segment)}: {one_line(segment.text)}\n"
-        for number, segment in enumerate(snapshot.segments, 1)
+        for number, segment in enumerate(turns(snapshot), 1)
     ]
     return "\n".join(blocks).encode()
 
@@ -73,7 +77,7 @@ def to_vtt(snapshot: Snapshot) -> bytes:
     blocks += [
         f"{clock(segment.start_ms, '.')} --> {clock(_shown_until(segment), '.')}\n"
         f"<v {escape(_who(segment))}>{escape(one_line(segment.text))}\n"
-        for segment in snapshot.segments
+        for segment in turns(snapshot)
     ]
     return "\n".join(blocks).encode()
 
@@ -112,7 +116,7 @@ def text_lines(snapshot: Snapshot) -> list[str]:
         lines += [f"- [{item.get('status', 'open')}] {one_line(str(item.get('text', '')))}" for item in items]
     said = [
         (segment.start_ms, f"[{clock(segment.start_ms, '.')[:8]}] {_who(segment)}: {one_line(segment.text)}")
-        for segment in snapshot.segments
+        for segment in turns(snapshot)
     ]
     missing = [
         (
@@ -132,6 +136,31 @@ FORMATS: Final[Mapping[str, Format]] = {
     "txt": Format("text/plain; charset=utf-8", to_txt),
     "pdf": Format("application/pdf", to_pdf),
 }
+
+
+def turns(snapshot: Snapshot) -> Iterator[SegmentView]:
+    """Yield the segments; one in which several people speak comes as a piece for each turn of theirs."""
+    roles = {(one.track_id, one.speaker): one.role for one in snapshot.speakers}
+    for segment in snapshot.segments:
+        runs = [(name, list(run)) for name, run in groupby(segment.words, attrgetter("speaker"))]
+        if len(runs) < 2:
+            yield segment
+            continue
+        for name, words in runs:
+            speaker = name or segment.speaker
+            yield _piece(segment, words, speaker, roles.get((segment.track_id, speaker), "unknown"))
+
+
+def _piece(segment: SegmentView, words: list[WordView], speaker: str, role: Role) -> SegmentView:
+    return structs.replace(
+        segment,
+        start_ms=words[0].start_ms,
+        end_ms=words[-1].end_ms,
+        text=" ".join(word.w for word in words),
+        words=words,
+        speaker=speaker,
+        role=role,
+    )
 
 
 def file_name(call: CallSummary, extension: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 from dashboard import export, views
 from dashboard.api import CALLS_MOST, CALLS_PAGE, SEGMENTS_MOST, SEGMENTS_PAGE, STATUSES, ActionItemChange
 from dashboard.api_queues import CALLBACKS_MOST, CALLBACKS_PAGE, CallbackChange, QueueFields
+from dashboard.api_speakers import SpeakerChange
 from dashboard.api_vocabulary import NewPhrases
 from dashboard.params import TEXT_MAX_CHARS
 from infra.shelf import MEDIA_TYPES
@@ -200,6 +201,20 @@ OPERATIONS: Final = (
         views.RecordingChange,
         parameters=(_CALL_ID,),
         refusals=(400, 404, 409),
+    ),
+    Operation(
+        "change_speaker",
+        "PATCH",
+        "/api/v1/calls/{call_id}/speakers/{speaker}",
+        "calls",
+        "Say whose voice it is on a track that several people share; that stands, whatever a later guess says",
+        views.SpeakerView,
+        parameters=(
+            _CALL_ID,
+            Parameter("speaker", "path", {"type": "string"}, "as the call's snapshot names it", "SPEAKER_00"),
+        ),
+        body=SpeakerChange,
+        refusals=(400, 404, 409, 413, 415),
     ),
     Operation(
         "change_action_item",

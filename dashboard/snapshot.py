@@ -13,6 +13,7 @@ from dashboard.views import (
     LegView,
     SegmentView,
     Snapshot,
+    SpeakerView,
     TrackView,
     call_summary,
     insight_view,
@@ -25,6 +26,7 @@ from infra.model import TranscriptSegment
 from infra.store.calls import CallStore
 from infra.store.insights import InsightStore
 from infra.store.recordings import RecordingStore
+from infra.store.speakers import SpeakerStore
 from infra.store.transcripts import TranscriptStore
 from infra.telemetry import logger
 
@@ -40,6 +42,7 @@ class SnapshotReader:
     def __init__(self, pool: asyncpg.Pool, streams: EventStreams) -> None:
         self.calls = CallStore(pool)
         self.transcripts = TranscriptStore(pool)
+        self.speakers = SpeakerStore(pool)
         self.insights = InsightStore(pool)
         self.recordings = RecordingStore(pool)
         self._streams = streams
@@ -58,6 +61,7 @@ class SnapshotReader:
             legs=[LegView(**leg) for leg in await self.calls.legs(call_id)],
             tracks=[TrackView(**track) for track in await self.calls.tracks(call_id)],
             segments=await _segment_views(await self.transcripts.of_call(call_id)),
+            speakers=[SpeakerView(**speaker) for speaker in await self.speakers.of_call(call_id)],
             gaps=[GapView(**gap) for gap in await self.transcripts.gaps(call_id)],
             insights=[insight_view(insight) for insight in await self.insights.of_call(call_id)],
             recording=recording_view(await self.recordings.of_call(tenant_id, call_id)),

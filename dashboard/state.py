@@ -35,6 +35,7 @@ _STARTED_FACTS: Final = ("external_id", "door", "title", "from_number", "to_numb
 _SINGLE_KINDS: Final = ("intent", "sentiment", "complaint")
 _RECORDING_FACTS: Final = ("state", "recording_id", "duration_ms", "format", "pauses", "reason")
 _NOT_RECORDED: Final[Facts] = {**dict.fromkeys(_RECORDING_FACTS), "state": "off", "pauses": []}
+_SPEAKER_FACTS: Final = ("speaker", "role", "source")
 _OVER: Final = ("writing", "saved", "failed")
 
 
@@ -46,6 +47,8 @@ class CallState:
     legs: Mapping[str, Facts] = field(default_factory=dict)
     tracks: Mapping[str, Facts] = field(default_factory=dict)
     segments: Mapping[str, Facts] = field(default_factory=dict)
+    speakers: Mapping[str, Facts] = field(default_factory=dict)
+    """Of each mixed track: the revision, and who speaks on it."""
     gaps: Mapping[tuple[str, int, str], Facts] = field(default_factory=dict)
     insights: Mapping[str, Facts] = field(default_factory=dict)
     lag_ms: Mapping[str, int] = field(default_factory=dict)
@@ -67,10 +70,11 @@ def from_snapshot(snapshot: Mapping[str, Any]) -> CallState:
         call={name: snapshot["call"][name] for name in _CALL_FACTS},
         legs={leg["id"]: _only(leg, "id", "role", "name", "joined_at", "left_at") for leg in snapshot["legs"]},
         tracks={
-            track["id"]: _only(track, "id", "leg_id", "role", "label", "speaker", "closed")
+            track["id"]: _only(track, "id", "leg_id", "role", "label", "speaker", "mixed", "closed")
             for track in snapshot["tracks"]
         },
         segments={segment["segment_id"]: segment for segment in snapshot["segments"]},
+        speakers=_speakers_of(snapshot),
         gaps={_gap_key(gap): gap for gap in snapshot["gaps"]},
         insights={insight["insight_id"]: insight for insight in snapshot["insights"]},
         recording=_only(snapshot["recording"], *_RECORDING_FACTS),
@@ -165,6 +169,7 @@ def _track_opened(state: CallState, event: Event) -> CallState:
     track_id = event.data["track_id"]
     closed = state.tracks.get(track_id, {"closed": False})["closed"]
     track = {"id": track_id, **_only(event.data, "leg_id", "role", "label", "speaker"), "closed": closed}
+    track["mixed"] = event.data.get("mixed", False)
     return replace(state, tracks={**state.tracks, track_id: track})
 
 
@@ -188,7 +193,47 @@ def _segment_partial(state: CallState, event: Event) -> CallState:
 
 
 def _segment_final(state: CallState, event: Event) -> CallState:
-    return replace(state, segments={**state.segments, event.data["segment_id"]: {**event.data, "is_final": True}})
+    key = event.data["segment_id"]
+    segment = {"speakers_revision": 0, **event.data, "is_final": True}
+    known = state.segments.get(key)
+    if known is not None and known["is_final"] and known["speakers_revision"] > segment["speakers_revision"]:
+        segment |= _only(known, "speaker", "role", "words", "speakers_revision")  # told once more
+    return replace(state, segments={**state.segments, key: segment})
+
+
+def _speakers(state: CallState, event: Event) -> CallState:
+    data, revision, segments = event.data, event.data["revision"], dict(state.segments)
+    for said in data["segments"]:
+        known = segments.get(said["segment_id"])
+        if known is None or known.get("speakers_revision", 0) >= revision:
+            continue
+        names = said["words"] or [None] * len(known["words"])
+        segments[said["segment_id"]] = {
+            **known,
+            **_only(said, "speaker", "role"),
+            "words": [_said_by(word, name) for word, name in zip(known["words"], names, strict=False)],
+            "speakers_revision": revision,
+        }
+    speakers = state.speakers
+    if speakers.get(data["track_id"], {"revision": 0})["revision"] < revision:
+        speakers = {**speakers, data["track_id"]: _only(data, "revision", "speakers")}
+    return replace(state, segments=segments, speakers=speakers)
+
+
+def _speakers_of(snapshot: Mapping[str, Any]) -> dict[str, Facts]:
+    return {
+        track["id"]: {
+            "revision": track["speakers_revision"],
+            "speakers": [_only(one, *_SPEAKER_FACTS) for one in snapshot["speakers"] if one["track_id"] == track["id"]],
+        }
+        for track in snapshot["tracks"]
+        if track["speakers_revision"]
+    }
+
+
+def _said_by(word: Facts, name: str | None) -> Facts:
+    told = {key: value for key, value in word.items() if key != "speaker"}
+    return told if name is None else {**told, "speaker": name}
 
 
 def _insight(state: CallState, event: Event) -> CallState:
@@ -267,6 +312,7 @@ _CHANGES: Final[Mapping[str, Callable[[CallState, Event], CallState]]] = {
     "track.closed": _track_closed,
     "segment.partial": _segment_partial,
     "segment.final": _segment_final,
+    "speakers": _speakers,
     "insight": _insight,
     "gap": _gap,
     "lag": _lag,

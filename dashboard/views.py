@@ -15,6 +15,7 @@ from infra.store.callbacks import CallbackKind, CallbackStatus
 from infra.store.insights import insight_to_json
 from infra.store.queues import OnTimeout
 from infra.store.recordings import ASKED
+from infra.store.speakers import Source
 from infra.store.transcripts import segment_to_json
 
 Item = TypeVar("Item")
@@ -109,17 +110,29 @@ class TrackView(View, frozen=True):
     role: Role
     label: str
     speaker: str
+    mixed: bool
+    speakers_revision: int
     closed: bool
     close_reason: str | None
 
 
-class WordView(View, frozen=True):
-    """One word with its times on the call's clock and its probability."""
+class SpeakerView(View, frozen=True):
+    """One voice of a track that several people share; `source` is `person` where somebody has said who it is."""
+
+    track_id: UUID
+    speaker: str
+    role: Role
+    source: Source
+
+
+class WordView(View, frozen=True, omit_defaults=True):
+    """One word with its times on the call's clock and its probability; and who says it, in a segment of several."""
 
     w: str
     start_ms: int
     end_ms: int
     p: float
+    speaker: str | None = None
 
 
 class SegmentView(View, frozen=True):
@@ -140,6 +153,7 @@ class SegmentView(View, frozen=True):
     words: list[WordView]
     latency_ms: int | None
     is_final: bool
+    speakers_revision: int
 
 
 class GapView(View, frozen=True):
@@ -208,6 +222,7 @@ class Snapshot(View, frozen=True):
     legs: list[LegView]
     tracks: list[TrackView]
     segments: list[SegmentView]
+    speakers: list[SpeakerView]
     gaps: list[GapView]
     insights: list[InsightView]
     recording: RecordingView

@@ -23,6 +23,7 @@ from redis.asyncio import Redis
 from infra import doctor as checks
 from infra.bus.presence import Presence
 from infra.bus.streams import AudioStreams, BusError, EventStreams, open_redis
+from infra.bus.voices import Voices
 from infra.bus.work import WorkQueue
 from infra.console import UnusableError, carry_out, fail, say, settings_for, stop_signal, until_stopped
 from infra.embedded import EmbeddedPostgres
@@ -33,6 +34,7 @@ from infra.settings import Settings, described_settings, metrics_dir
 from infra.store.calls import CallStore
 from infra.store.database import StoreAway, migrate, open_pool
 from infra.store.insights import InsightStore
+from infra.store.speakers import SpeakerStore
 from infra.store.transcripts import TranscriptStore
 from infra.store.users import UserStore
 from infra.store.vocabulary import VocabularyStore
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from webhooks.twilio_status import CallStatus
     from workers.asr.calibration import Choice
     from workers.asr.lighter import Pair
+    from workers.asr.speakers import Diarizer
 
 log = logger(__name__)
 
@@ -157,13 +160,25 @@ async def _calls_over(gateway: Gateway) -> None:
 async def _work_asr(settings: Settings) -> None:
     from workers.asr.scheduler import Scheduler
     from workers.asr.session import Tools
+    from workers.asr.speakers.service import SpeakerService
     from workers.asr.vocabulary import Vocabularies
     from workers.asr.worker import AsrWorker
 
     os.nice(RECOGNISER_NICENESS)
     scheduler = Scheduler(recogniser := _open_recogniser(settings), lanes=_recogniser_lanes(settings, recogniser))
+    diarizer = _open_diarizer(settings)
     async with _database(settings) as pool, _redis(settings) as redis:
         presence = Presence(redis)
+        speakers = None
+        if diarizer is not None:
+            speakers = SpeakerService(
+                diarizer,
+                store=SpeakerStore(pool),
+                transcripts=TranscriptStore(pool),
+                events=EventStreams(redis),
+                voices=Voices(redis),
+                overload=scheduler.overload,
+            )
         tools = Tools(
             audio=AudioStreams(redis),
             events=EventStreams(redis),
@@ -173,9 +188,14 @@ async def _work_asr(settings: Settings) -> None:
             scheduler=scheduler,
             language=settings.asr_language,
             vocabularies=Vocabularies(VocabularyStore(pool)),
+            speakers=speakers,
         )
         queue = WorkQueue(redis, "asr", f"asr-{uuid4().hex[:12]}")
-        await until_stopped(AsrWorker(queue, scheduler, tools, presence).run())
+        try:
+            await until_stopped(AsrWorker(queue, scheduler, tools, presence).run())
+        finally:
+            if speakers is not None:
+                speakers.close()
 
 
 def _open_recogniser(settings: Settings) -> Pair:
@@ -212,6 +232,26 @@ def _open_recogniser(settings: Settings) -> Pair:
     lighter = lighter_model(engine.name, settings.hearline_data_dir)
     log.info("recogniser ready", engine=engine.name, lighter=lighter, threads=threads)
     return Pair(engine, lighter=(lambda: opened(lighter)) if lighter else None, again=lambda: opened(model))
+
+
+def _open_diarizer(settings: Settings) -> Diarizer | None:
+    """Load what tells speakers apart. Recognition goes on without it, where its weights are not here."""
+    from workers.asr.models import ModelMissingError
+    from workers.asr.speakers import DiarizerUnusableError
+    from workers.asr.speakers.opening import open_diarizer
+
+    try:
+        return open_diarizer(
+            settings.diarizer,
+            most=settings.diarizer_speakers,
+            data_dir=settings.hearline_data_dir,
+            checkpoint=settings.diarizer_model,
+        )
+    except DiarizerUnusableError as error:
+        raise UnusableError(str(error)) from error
+    except ModelMissingError as error:
+        log.warning("speakers on one track are not told apart", reason=str(error))
+        return None
 
 
 def _recogniser_threads(settings: Settings) -> int:
@@ -339,7 +379,7 @@ def models_fetch(
     from workers.asr.models import ModelCorruptError, ModelMissingError, fetch
 
     settings = settings_for(None, hearline_data_dir=data_dir)
-    for name in names or [_model_name(settings)]:
+    for name in names or _model_names(settings):
         try:
             fetch(name, settings.hearline_data_dir, typer.echo)
         except (ModelMissingError, ModelCorruptError, OSError) as error:
@@ -374,7 +414,7 @@ def models_verify(
     from workers.asr.models import ModelCorruptError, ModelMissingError, verify
 
     settings = settings_for(None, hearline_data_dir=data_dir)
-    for name in names or [_model_name(settings)]:
+    for name in names or _model_names(settings):
         try:
             typer.echo(f"{name}: {verify(name, settings.hearline_data_dir)} files are as they came")
         except (ModelMissingError, ModelCorruptError, OSError) as error:
@@ -418,6 +458,7 @@ def doctor(json: Annotated[bool, typer.Option("--json", help="as JSON")] = False
     """Say what is in order and what is not; exit code 0 when nothing is wrong."""
     settings = settings_for(None)
     found = [*carry_out(_examine_services(settings)), _examine_model(settings), _examine_speed(settings)]
+    found.append(_examine_diarizer(settings))
     if json:
         rows = [{"name": name, "value": value, "about": about} for name, value, about in described_settings(settings)]
         typer.echo(msgspec.json.encode({"checks": found, "settings": rows}).decode())
@@ -631,6 +672,25 @@ def _model_name(settings: Settings) -> str:
     chosen = choose_engine(settings.asr_engine, model, settings.asr_device, settings.asr_language)
     name: str = import_module(f"workers.asr.engines.{chosen}").DEFAULT_MODEL
     return name
+
+
+def _model_names(settings: Settings) -> list[str]:
+    """Return all models that the settings lead to."""
+    from workers.asr.speakers.opening import MODEL
+
+    return [_model_name(settings), *([MODEL] if settings.diarizer == "ge2e" else [])]
+
+
+def _examine_diarizer(settings: Settings) -> checks.Check:
+    from workers.asr.models import ModelMissingError, resolve
+    from workers.asr.speakers.opening import MODEL
+
+    if settings.diarizer != "ge2e":
+        return checks.Check("speakers", None, f"DIARIZER={settings.diarizer}")
+    try:
+        return checks.Check("speakers", True, f"{MODEL} in {resolve(MODEL, settings.hearline_data_dir)}")
+    except ModelMissingError as error:
+        return checks.Check("speakers", None, f"not told apart on mixed tracks: {error}")
 
 
 async def _examine_services(settings: Settings) -> list[checks.Check]:

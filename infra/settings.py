@@ -13,6 +13,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 AsrEngine = Literal["auto", "moonshine", "faster-whisper", "sherpa", "openai"]
+DiarizerName = Literal["ge2e", "pyannote", "off"]
 AsrDevice = Literal["auto", "cpu", "cuda"]
 LlmProvider = Literal["none", "ollama", "openai", "openrouter", "huggingface", "custom"]
 TwilioMode = Literal["connect", "listen"]
@@ -98,6 +99,10 @@ class Settings(BaseSettings):
     asr_api_key: SecretStr | None = Field(None, description="its key")
     asr_tracks: int = Field(4, ge=1, le=256, description="tracks that an automatically chosen model must keep up with")
     asr_calibrate: bool = Field(True, description="measure once how fast this machine recognises, for engine auto")
+
+    diarizer: DiarizerName = Field("ge2e", description="what tells speakers on one track apart: ge2e, pyannote, off")
+    diarizer_model: Path | None = Field(None, description="folder of a pyannote pipeline")
+    diarizer_speakers: int = Field(2, ge=1, le=4, description="most speakers that one track is taken to have")
 
     llm_provider: LlmProvider = Field("none", description="language model for insights")
     llm_base_url: str | None = Field(None, description="its OpenAI-compatible address (a preset for all but custom)")

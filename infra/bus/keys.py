@@ -17,6 +17,11 @@ def audio(track_id: UUID) -> str:
     return f"audio:{{{track_id}}}"
 
 
+def voices(track_id: UUID) -> str:
+    """Return what the voices of a live mixed track sound like, for a worker that takes it over."""
+    return f"voices:{{{track_id}}}"
+
+
 def events(call_id: UUID) -> str:
     """Return the stream of a call's events; entry id = the cursor."""
     return f"events:{{{call_id}}}"

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 from uuid import UUID
 
 import asyncpg
+from asyncpg.pool import PoolConnectionProxy
 
 from infra.model import Role
 
@@ -18,18 +19,18 @@ UPDATE tracks SET speakers_revision = speakers_revision + 1 WHERE id = $1 RETURN
 """
 SPEAKERS_OF_TRACK: Final = "SELECT speaker, role, source FROM speakers WHERE track_id = $1 ORDER BY speaker"
 SPEAKERS_OF_CALL: Final = """
-SELECT track_id, speaker, role, source, revision FROM speakers WHERE call_id = $1 ORDER BY track_id, speaker
+SELECT track_id, speaker, role, source FROM speakers WHERE call_id = $1 ORDER BY track_id, speaker
 """
 FIND_SPEAKER: Final = """
 SELECT track_id FROM speakers
 WHERE tenant_id = $1 AND call_id = $2 AND speaker = $3 AND ($4::uuid IS NULL OR track_id = $4)
 """
 PUT_SPEAKER: Final = """
-INSERT INTO speakers (track_id, speaker, tenant_id, call_id, role, source, revision)
-SELECT id, $2, tenant_id, call_id, $3, $4, $5 FROM tracks WHERE id = $1
-ON CONFLICT (track_id, speaker)
-DO UPDATE SET role = EXCLUDED.role, source = EXCLUDED.source, revision = EXCLUDED.revision, updated_at = now()
+INSERT INTO speakers (track_id, speaker, tenant_id, call_id, role, source)
+SELECT id, $2, tenant_id, call_id, $3, $4 FROM tracks WHERE id = $1
+ON CONFLICT (track_id, speaker) DO UPDATE SET role = EXCLUDED.role, source = EXCLUDED.source, updated_at = now()
 """
+FORGET: Final = "DELETE FROM speakers WHERE track_id = $1 AND NOT speaker = ANY ($2::text[])"
 ASSIGN: Final = """
 UPDATE meeting_transcripts segment
 SET speaker = said.speaker, speakers_revision = $3, updated_at = now(), words = (
@@ -98,13 +99,16 @@ class SpeakerStore:
         return [Speaker(**row) for row in await self._pool.fetch(SPEAKERS_OF_TRACK, track_id)]
 
     async def of_call(self, call_id: UUID) -> list[asyncpg.Record]:
-        """Return (track_id, speaker, role, source, revision) of all mixed tracks of a call."""
+        """Return (track_id, speaker, role, source) of all mixed tracks of a call."""
         return await self._pool.fetch(SPEAKERS_OF_CALL, call_id)
 
     async def assign(
         self, track_id: UUID, assignments: Sequence[Assignment], guesses: Mapping[str, Role]
     ) -> SpeakersChange:
-        """Store whose words are whose, and what role each speaker seems to have; a person's word stands."""
+        """Store whose words are whose, and what role each speaker seems to have; a person's word stands.
+
+        `guesses` names every speaker of the track that is left: any other is forgotten, unless a person named it.
+        """
         said = [
             {"id": one.segment_id, "speaker": one.speaker, "words": list(one.words) if one.words else None}
             for one in assignments
@@ -112,10 +116,8 @@ class SpeakerStore:
         async with self._pool.acquire() as connection, connection.transaction():
             revision = await connection.fetchval(NEXT_REVISION, track_id)  # and nobody else changes the track
             known = {row["speaker"]: Speaker(**row) for row in await connection.fetch(SPEAKERS_OF_TRACK, track_id)}
-            wanted = dict(known)
-            for name, role in guesses.items():
-                if name not in known or known[name].source == "guess":
-                    wanted[name] = Speaker(name, role, "guess")
+            wanted = {name: Speaker(name, role, "guess") for name, role in guesses.items()}
+            wanted |= {name: one for name, one in known.items() if one.source == "person"}
             await connection.execute(ASSIGN, track_id, said, revision)
             return await _settle(connection, track_id, revision, known, wanted)
 
@@ -140,7 +142,7 @@ class SpeakerStore:
 
 
 async def _settle(
-    connection: asyncpg.Connection,
+    connection: PoolConnectionProxy[asyncpg.Record],
     track_id: UUID,
     revision: int,
     known: Mapping[str, Speaker],
@@ -150,7 +152,8 @@ async def _settle(
     wanted = yield_to_people(wanted)
     for name, one in wanted.items():
         if known.get(name) != one:
-            await connection.execute(PUT_SPEAKER, track_id, name, one.role, one.source, revision)
+            await connection.execute(PUT_SPEAKER, track_id, name, one.role, one.source)
+    await connection.execute(FORGET, track_id, list(wanted))
     await connection.execute(CAST_ROLES, track_id, revision)
     rows = await connection.fetch(CHANGED, track_id, revision)
     return SpeakersChange(

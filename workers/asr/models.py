@@ -169,6 +169,20 @@ _MODELS: Final = (
     _whisper("medium.en", 1528),
     _whisper("large-v3", 3087),
     Model("whisper/large-v3-turbo", 1620, "MIT (OpenAI)", "mobiuslabsgmbh/faster-whisper-large-v3-turbo"),
+    Model(
+        "speakers/ge2e",
+        16,
+        "Apache-2.0 (Resemble AI)",
+        packages=(
+            Package(
+                "resemblyzer==0.1.4",
+                "8f12eb2f1a9982d32e8db7856de754709b59c93a77bcf0ff536584b619a9dd1f",
+                {"resemblyzer/pretrained.pt": "pretrained.pt"},
+            ),
+        ),
+        sha256={"pretrained.pt": "39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f134e"},
+        build="workers.asr.speakers.ge2e_graph:build",
+    ),
 )
 
 CATALOGUE: Final[Mapping[str, Model]] = MappingProxyType({model.name: model for model in _MODELS})
@@ -183,7 +197,12 @@ def look_up(name: str) -> Model:
         if candidate in CATALOGUE:
             return CATALOGUE[candidate]
     owner, _, repository = name.partition("/")
-    if owner and repository and "/" not in repository and owner not in {".", "..", "~", "moonshine", "whisper"}:
+    if (
+        owner
+        and repository
+        and "/" not in repository
+        and owner not in {".", "..", "~", "moonshine", "whisper", "speakers"}
+    ):
         return Model(name, 0, "see the hub", hub=name)
     raise ModelMissingError(f"no model or folder is called {name!r}; the catalogue has: {', '.join(CATALOGUE)}")
 

@@ -24,6 +24,7 @@ from workers.asr.pace import unfinished
 from workers.asr.scheduler import BusyError, Draft, Request, Scheduler
 from workers.asr.screen import Screen
 from workers.asr.segmenter import Action, Decode, Drop, Segmenter, policy_for
+from workers.asr.speakers.service import SpeakerService
 from workers.asr.vad import SpeechDetector
 from workers.asr.vocabulary import Vocabularies, in_display_form
 from workers.asr.written import begin, write_words
@@ -71,6 +72,8 @@ class Tools:
     scheduler: Scheduler
     language: str
     vocabularies: Vocabularies | None = None
+    speakers: SpeakerService | None = None
+    """Tells apart who speaks on mixed tracks; None: nobody does."""
 
     def vocabulary(self, call: Call) -> tuple[str, ...]:
         """Return the phrases to listen for in a call, as they are known now."""
@@ -112,6 +115,7 @@ class TrackSession:
         self._done_before_seq = 0
         self._draft: tuple[int, Draft] | None = None
         self._end_ms: int | None = None
+        self._speakers = tools.speakers.follow(work) if tools.speakers else None
 
     async def run(self) -> None:
         """Work until the track has ended and its last segment is stored. Raises NotOwnerError."""
@@ -139,9 +143,13 @@ class TrackSession:
                 clock = tasks.create_task(self._late.follow_clock(tools.presence, work.gateway_id))
                 watch = tasks.create_task(self._watch_lag())
                 storing = tasks.create_task(self._store_finals())
+                telling = tasks.create_task(self._speakers.run()) if self._speakers else None
                 reason = await self._listen(segmenter, tasks)
                 await self._finals.put(None)
                 await storing
+                if self._speakers and telling:
+                    self._speakers.finish()
+                    await telling
                 watch.cancel()
                 clock.cancel()
         await self._screen.lag(0)
@@ -329,6 +337,8 @@ class TrackSession:
         if segment.latency_ms is not None:
             _LATENCY.observe(segment.latency_ms / 1000)
         await self._screen.final(segment)
+        if self._speakers:
+            self._speakers.hear(segment, decode.samples, decode.audio_ms)
         await self._trim(resume_chunk)
 
     async def _tell_again(self) -> None:

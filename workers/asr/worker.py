@@ -69,6 +69,7 @@ class AsrWorker:
             about: dict[str, Any] = {
                 "worker": self._queue.owner,
                 "engine": self._scheduler.engine_name,
+                "diarizer": self._tools.speakers.diarizer.name if self._tools.speakers else None,
                 "tracks": self._owner.held_count,
                 "lag_ms": int(overload.lag_s * 1000),
                 "overload_step": int(overload.step),

@@ -55,6 +55,7 @@ class Analyst:
         interval_s: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._called_on = called_on
         self._builtin = BuiltinAnalyser(called_on=called_on)
         self._llm = llm
         self._interval_s = interval_s
@@ -90,6 +91,13 @@ class Analyst:
     def add(self, turn: Turn) -> None:
         """Take the next final segment in."""
         self._builtin.add(turn)
+
+    def begin_again(self) -> None:
+        """Forget all turns: they come again, since somebody else turned out to speak in one of them."""
+        self._builtin = BuiltinAnalyser(called_on=self._called_on)
+        self._asked_turns = 0
+        if self._answer is not None:
+            self._answer = replace(self._answer, turns=0)
 
     def is_due(self, *, settled: bool = False) -> bool:
         """Tell whether the language model should be asked now: new turns and the interval over, or a last word due."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
-from uuid import UUID
 
 from prometheus_client import Counter
 
@@ -15,13 +15,14 @@ from infra.bus import keys
 from infra.bus.codec import CallWork
 from infra.bus.presence import Presence
 from infra.bus.streams import START, BusError, EventStreams
-from infra.model import Call, Event, EventType, Insight, TranscriptSegment
+from infra.model import Call, Event, EventType, Insight
 from infra.store.calls import CallStore
 from infra.store.insights import InsightStore, insight_to_json
 from infra.store.transcripts import TranscriptStore
 from infra.telemetry import logger
 from workers.insights.analyst import Analyst, AnalystState
-from workers.insights.findings import Finding, Turn
+from workers.insights.findings import Finding
+from workers.insights.turns import Turns
 from workers.owner import Holding
 from workers.persist import until_stored, until_told
 
@@ -86,7 +87,7 @@ class CallSession:
         self._holding = holding
         self._tools = tools
         self._analyst = tools.new_analyst(work.call)
-        self._heard: set[UUID] = set()
+        self._turns = Turns()
         self._open_tracks: set[str] = set()
         self._epoch = ""
         self._ended_s: float | None = None
@@ -111,7 +112,8 @@ class CallSession:
             for (_, key), insight in self._stored.items()
         )
         for segment in await until_stored(lambda: tools.transcripts.of_call(call.id)):
-            self._hear(segment.id, _turn(segment))
+            self._turns.stored(segment)
+            self._fresh = True
         async with asyncio.TaskGroup() as tasks:
             consulting = tasks.create_task(self._consult())
             await self._follow()
@@ -137,11 +139,11 @@ class CallSession:
     def _take(self, event: Event) -> None:
         data = event.data
         if event.type == "segment.final":
-            segment_id = UUID(data["segment_id"])
-            start_ms, end_ms = data["start_ms"], data["end_ms"]
-            turn = Turn(segment_id, data["role"], start_ms, end_ms, data["text"], speaker=data["speaker"])
-            self._hear(segment_id, turn)
+            self._fresh |= self._turns.final(data, time.monotonic())
+        elif event.type == "speakers":
+            self._fresh |= self._turns.speakers(data)
         elif event.type == "track.opened":
+            self._turns.track(data)
             self._open_tracks.add(data["track_id"])
         elif event.type == "track.closed":
             self._open_tracks.discard(data["track_id"])
@@ -150,11 +152,13 @@ class CallSession:
         elif event.type == "call.ended":
             self._ended_s = time.monotonic()
 
-    def _hear(self, segment_id: UUID, turn: Turn) -> None:
-        if segment_id not in self._heard:
-            self._heard.add(segment_id)
+    def _read(self, now_s: float) -> None:
+        """Give the analysers what they have not read yet; all of it anew where somebody else turns out to speak."""
+        turns, anew = self._turns.next(now_s)
+        if anew:
+            self._analyst.begin_again()
+        for turn in turns:
             self._analyst.add(turn)
-            self._fresh = True
 
     def _all_is_said(self) -> bool:
         if self._ended_s is None:
@@ -162,7 +166,9 @@ class CallSession:
         return not self._open_tracks or time.monotonic() - self._ended_s > TRACKS_WITHIN_S
 
     async def _refresh(self) -> None:
-        self._fresh, self._refreshed_s = False, time.monotonic()
+        self._refreshed_s = time.monotonic()
+        self._read(self._refreshed_s)
+        self._fresh = self._turns.waiting()
         await self._store()
 
     async def _consult(self) -> None:
@@ -175,6 +181,7 @@ class CallSession:
 
     async def _settle(self) -> None:
         await self._tools.pause.over()
+        self._read(math.inf)
         if self._analyst.is_due(settled=True):
             await self._analyst.consult(settled=True)
         await self._store(settled=True)
@@ -250,7 +257,3 @@ class CallSession:
 
     async def _publish(self, kind: EventType, data: dict[str, Any], key: str) -> None:
         await until_told(self._tools.events, self._call.tenant_id, Event(kind, self._call.id, data, key=key))
-
-
-def _turn(segment: TranscriptSegment) -> Turn:
-    return Turn(segment.id, segment.role, segment.start_ms, segment.end_ms, segment.text, speaker=segment.speaker)

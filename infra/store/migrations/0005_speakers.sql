@@ -12,7 +12,6 @@ CREATE TABLE speakers (
     call_id    uuid NOT NULL REFERENCES calls ON DELETE CASCADE,
     role       text NOT NULL CHECK (role IN ('customer', 'agent', 'supervisor', 'unknown')),
     source     text NOT NULL CHECK (source IN ('guess', 'person')),
-    revision   integer NOT NULL,               -- the track's, in which the role last changed
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (track_id, speaker)

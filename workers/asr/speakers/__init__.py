@@ -66,7 +66,7 @@ class DiarizerUnusableError(ValueError):
     """The settings ask for a diarizer that cannot work here; the message says what to do."""
 
 
-MOST_SPEAKERS: Final = 6
+MOST_SPEAKERS: Final = 4
 
 
 def speaker_name(number: int) -> str:

@@ -83,7 +83,8 @@ def _pooled(points: Floats, weights: Floats) -> tuple[Floats, Floats]:
         return points, weights
     starts = np.arange(0, len(points), size)
     mass = np.add.reduceat(weights, starts)
-    return np.add.reduceat(points * weights[:, None], starts, axis=0) / mass[:, None], mass
+    means = np.add.reduceat(points * weights[:, None], starts, axis=0) / mass[:, None]
+    return means.astype(np.float32), mass.astype(np.float32)
 
 
 def _centres(points: Floats, weights: Floats, pooled: Floats, mass: Floats, count: int) -> Floats:
@@ -132,7 +133,9 @@ def _distances(centres: Floats, across: Floats) -> Floats:
 
 def _is_nearest(centres: Floats, across: Floats) -> NDArray[np.bool_]:
     nearest = _distances(centres, across).argmin(axis=1)
-    return nearest[:, None, :] == np.arange(centres.shape[1])[None, :, None]
+    numbers = np.arange(centres.shape[1])
+    chosen: NDArray[np.bool_] = np.equal(nearest[:, None, :], numbers[None, :, None])
+    return chosen
 
 
 def _means(points: Floats, weights: Floats, groups: Numbers, count: int) -> Floats:

@@ -26,7 +26,7 @@ _OPSET: Final = 17
 def build(published: Path, ready: Path) -> None:
     """Write the graph: `mels` float32 (frames, windows, 40) in, `embeddings` float32 (windows, 256) out."""
     weights = read_tensors((published / CHECKPOINT).read_bytes(), "model_state")
-    nodes, constants, before = [], [], "mels"
+    nodes, constants, before, last = [], [], "mels", ""
     for layer in range(_LAYERS):
         names = [f"{kind}{layer}" for kind in ("weights", "recurrent", "bias")]
         values = (

@@ -184,5 +184,3 @@ def _unpack(kept: bytes) -> dict[int, Floats]:
         return {}
     with np.load(io.BytesIO(kept), allow_pickle=False) as told:
         return {int(number): row.astype(np.float32) for number, row in zip(told["numbers"], told["sums"], strict=True)}
-
-
