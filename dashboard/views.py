@@ -153,7 +153,7 @@ class SegmentView(View, frozen=True):
     words: list[WordView]
     latency_ms: int | None
     is_final: bool
-    speakers_revision: int
+    speakers_revision: int = 0
 
 
 class GapView(View, frozen=True):
@@ -222,11 +222,11 @@ class Snapshot(View, frozen=True):
     legs: list[LegView]
     tracks: list[TrackView]
     segments: list[SegmentView]
-    speakers: list[SpeakerView]
     gaps: list[GapView]
     insights: list[InsightView]
     recording: RecordingView
     cursor: str
+    speakers: list[SpeakerView] = []
 
 
 class Agent(View, frozen=True):
