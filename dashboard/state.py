@@ -197,7 +197,8 @@ def _segment_final(state: CallState, event: Event) -> CallState:
     segment = {"speakers_revision": 0, **event.data, "is_final": True}
     known = state.segments.get(key)
     if known is not None and known["is_final"] and known["speakers_revision"] > segment["speakers_revision"]:
-        segment |= _only(known, "speaker", "role", "words", "speakers_revision")  # told once more
+        names = "speaker", "role", "words", "speakers_revision"
+        segment |= _only(known, *(name for name in names if name in known))  # told once more
     return replace(state, segments={**state.segments, key: segment})
 
 
@@ -207,11 +208,12 @@ def _speakers(state: CallState, event: Event) -> CallState:
         known = segments.get(said["segment_id"])
         if known is None or known.get("speakers_revision", 0) >= revision:
             continue
-        names = said["words"] or [None] * len(known["words"])
+        words = known.get("words", [])
+        names = said["words"] or [None] * len(words)
         segments[said["segment_id"]] = {
             **known,
             **_only(said, "speaker", "role"),
-            "words": [_said_by(word, name) for word, name in zip(known["words"], names, strict=False)],
+            "words": [_said_by(word, name) for word, name in zip(words, names, strict=False)],
             "speakers_revision": revision,
         }
     speakers = state.speakers

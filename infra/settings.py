@@ -12,6 +12,9 @@ from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # noqa: TID251  (set, not read)
+# NumPy's products are small here: on several threads they cost five times the CPU. Works before NumPy is imported.
+
 AsrEngine = Literal["auto", "moonshine", "faster-whisper", "sherpa", "openai"]
 DiarizerName = Literal["ge2e", "pyannote", "off"]
 AsrDevice = Literal["auto", "cpu", "cuda"]

@@ -22,6 +22,7 @@ BENCHES: Final = {
     "webrtc": "tests.bench.webrtc",
     "overload": "tests.bench.overload",
     "vocabulary": "tests.bench.vocabulary",
+    "diarization": "tests.bench.diarization",
 }
 
 

@@ -56,7 +56,7 @@ def missing(events: list[Any]) -> list[int | None]:
 
 def test_a_start_names_the_call() -> None:
     stream = CaptureStream()
-    assert stream.feed_text(text(**START)) == Start("demo-1", "ann", None, None)
+    assert stream.feed_text(text(**START)) == Start("demo-1", "ann", None, None, mixed=True)
     assert stream.wire_format == WireFormat("audio/l16", 16_000, 1)
 
 
@@ -65,8 +65,26 @@ def test_a_start_may_say_more() -> None:
     event = stream.feed_text(
         text(type="start", call_id=7, agent_id=12, role="customer", sample_rate="48000", channels=2, format="PCM", x=1)
     )
-    assert event == Start("7", "12", "customer", None)
+    assert event == Start("7", "12", "customer", None, mixed=False)
     assert stream.wire_format == WireFormat("audio/l16", 48_000, 2)
+
+
+@pytest.mark.parametrize(
+    ("said", "mixed"),
+    [
+        ({}, True),
+        ({"mixed": False}, False),
+        ({"channels": 2}, False),
+        ({"channels": 2, "mixed": True}, True),
+        ({"role": "unknown"}, True),
+        ({"role": "agent"}, False),
+        ({"role": "agent", "mixed": True}, True),
+    ],
+)
+def test_one_microphone_that_is_nobodys_own_may_hear_several_people(said: dict[str, Any], mixed: bool) -> None:
+    start = CaptureStream().feed_text(text(**START, **said))
+    assert isinstance(start, Start)
+    assert start.mixed is mixed
 
 
 def test_binary_is_audio_in_the_format_of_the_start() -> None:
