@@ -87,10 +87,10 @@ class Whole:
             assert reply.status == 200, await reply.text()
             return await reply.json()
 
-    async def place(self, file: Path, *, speed: float = 1.0) -> str:
+    async def place(self, file: Path, *, speed: float = 1.0, mixed: bool = False) -> str:
         """Play a recording as a Twilio call; return its CallSid once it has been heard out."""
         sid = new_call_sid()
-        await place_call(file, self.media_url, TWILIO_TOKEN, call_sid=sid, speed=speed)
+        await place_call(file, self.media_url, TWILIO_TOKEN, call_sid=sid, speed=speed, mixed=mixed)
         return sid
 
     @contextlib.asynccontextmanager
