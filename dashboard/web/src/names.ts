@@ -19,7 +19,16 @@ const numberOf = ({ from_number }: CallFacts) =>
 /** What to call the party on a track: its name, else its role; the speaker's number where the role is unknown. */
 export function partyName(role: Role, speaker: string, leg: Leg | undefined): string {
   if (leg?.name) return leg.name;
-  if (role !== 'unknown') return ROLE_MARKS[role].word;
+  return voiceName({ role, speaker });
+}
+
+/** What to call one of several on a track: its role, else its number. */
+export function voiceName({ role, speaker }: { role: Role; speaker: string }): string {
+  return role === 'unknown' ? speakerName(speaker) : ROLE_MARKS[role].word;
+}
+
+/** `SPEAKER_00` -> `Speaker 1`. */
+export function speakerName(speaker: string): string {
   const number = Number(/\d+$/.exec(speaker)?.[0]);
   return Number.isNaN(number) ? ROLE_MARKS.unknown.word : `Speaker ${number + 1}`;
 }

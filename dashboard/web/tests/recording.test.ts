@@ -206,14 +206,14 @@ describe('the word being spoken', () => {
   });
 
   it('is found in the text, and so are all words', () => {
-    const spans = annotate('Good morning!', words, 'mor', true);
+    const spans = annotate('Good morning!', words, { query: 'mor', everyWord: true });
     expect(spans.map(({ text, word }) => [text, word])).toEqual([
       ['Good', 0],
       [' ', null],
       ['mor', 1],
       ['ning!', 1],
     ]);
-    expect(annotate('Good morning!', words, '').map(({ text, word }) => [text, word])).toEqual([
+    expect(annotate('Good morning!', words).map(({ text, word }) => [text, word])).toEqual([
       ['Good morning!', null],
     ]);
   });
@@ -224,7 +224,7 @@ describe('the word being spoken', () => {
       is_final: true,
     }));
     const gaps = [{ track_id: 't', start_ms: 2000, end_ms: 3000, cause: 'x' }];
-    const rows = rowsOf({ segments, gaps });
+    const rows = rowsOf({ segments, gaps, speakers: {} }, 'en');
     expect([0, 1500, 2500, 6000].map((ms) => spokenRow(rows, ms))).toEqual([-1, 0, 0, 2]);
   });
 });

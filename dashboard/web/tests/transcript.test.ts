@@ -4,20 +4,22 @@ import { annotate } from '../src/components/transcript/annotate';
 import { lossesOf } from '../src/components/transcript/losses';
 import { rowsOf } from '../src/components/transcript/rows';
 import { findHits } from '../src/components/transcript/search';
-import { applyAll, emptyCall } from '../src/state/call';
+import { applyAll, type CallState, emptyCall } from '../src/state/call';
 import { CALL_ID, EVENTS, segment } from './fixtures/call';
 
 const word = (w: string, p: number): Word => ({ w, p, start_ms: 0, end_ms: 0 });
 const final = (...args: Parameters<typeof segment>) => ({ ...segment(...args), is_final: true });
+const rowsIn = (state: Partial<CallState>, usual = 'en') =>
+  rowsOf({ segments: [], gaps: [], speakers: {}, ...state }, usual);
 const texts = (text: string, words: Word[], query: string) =>
-  annotate(text, words, query).map((span) => {
+  annotate(text, words, { query }).map((span) => {
     const marks = `${span.unsure === null ? '' : '?'}${span.hit ? '!' : ''}`;
     return marks + span.text;
   });
 
 describe('rows', () => {
   it('put gaps where they happened and begin a turn with each change of speaker', () => {
-    const rows = rowsOf(applyAll(emptyCall(CALL_ID), EVENTS));
+    const rows = rowsIn(applyAll(emptyCall(CALL_ID), EVENTS));
     expect(rows.map((row) => (row.type === 'gap' ? 'gap' : `${row.key}${row.head ? ' head' : ''}`))).toEqual([
       'agent-0 head',
       'customer-0 head',
@@ -33,7 +35,7 @@ describe('rows', () => {
       final('agent', 2, 3000, 'three'),
     ];
     const gaps = [{ track_id: 't', start_ms: 2000, end_ms: 3000, cause: 'x' }];
-    expect(rowsOf({ segments, gaps }).map((row) => row.type === 'segment' && row.head)).toEqual([
+    expect(rowsIn({ segments, gaps }).map((row) => row.type === 'segment' && row.head)).toEqual([
       true,
       false,
       false,
@@ -73,7 +75,7 @@ describe('annotate', () => {
   it('takes markup for text', () => {
     const text = '<img src=x onerror=alert(1)>';
     expect(
-      annotate(text, [], 'src')
+      annotate(text, [], { query: 'src' })
         .map((span) => span.text)
         .join(''),
     ).toBe(text);
@@ -86,8 +88,7 @@ describe('annotate', () => {
     const all = annotate(
       "That's $25.50, right?",
       [word("That's", 1), word('$25.50,', 1), word('right?', 1)],
-      '',
-      true,
+      { everyWord: true },
     );
     expect(all.filter((span) => span.word !== null).map((span) => span.text)).toEqual([
       "That's",
@@ -103,10 +104,10 @@ describe('annotate', () => {
 
 it('search finds every place, in order', () => {
   const segments = [final('agent', 0, 0, 'Bill by bill'), final('customer', 0, 900, 'No BILL')];
-  expect(findHits(rowsOf({ segments, gaps: [] }), 'bill')).toEqual([
-    { row: 0, segmentId: 'agent-0', start: 0 },
-    { row: 0, segmentId: 'agent-0', start: 8 },
-    { row: 1, segmentId: 'customer-0', start: 3 },
+  expect(findHits(rowsIn({ segments }), 'bill')).toEqual([
+    { row: 0, key: 'agent-0', start: 0 },
+    { row: 0, key: 'agent-0', start: 8 },
+    { row: 1, key: 'customer-0', start: 3 },
   ]);
 });
 

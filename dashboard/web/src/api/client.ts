@@ -13,6 +13,7 @@ import type {
   Queue,
   QueueFields,
   Readiness,
+  Role,
   Snapshot,
   System,
 } from './types';
@@ -108,6 +109,14 @@ export const api = {
     request<Snapshot>(callPath(callId), signal ? { signal } : {}),
   setActionItemStatus: (insightId: string, status: ActionItemStatus) =>
     request<Insight>(`/api/v1/action-items/${encodeURIComponent(insightId)}`, withBody('PATCH', { status })),
+  setSpeakerRole: (
+    callId: string,
+    { trackId, speaker, role }: { trackId: string; speaker: string; role: Role },
+  ) =>
+    request<unknown>(
+      `${callPath(callId)}/speakers/${encodeURIComponent(speaker)}`,
+      withBody('PATCH', { role, track_id: trackId }),
+    ),
   agents: () => request<Page<Agent>>('/api/v1/agents'),
   queues: () => request<Page<Queue>>('/api/v1/queues'),
   createQueue: (fields: QueueFields) => request<Queue>('/api/v1/queues', withBody('POST', fields)),

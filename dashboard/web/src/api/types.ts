@@ -82,6 +82,10 @@ export interface Track {
   label: string;
   speaker: string;
   closed: boolean;
+  /** Several people are on it, told apart by their voices. */
+  mixed?: boolean;
+  /** What is spoken on it, once that is known. */
+  language?: string | null;
 }
 
 export interface Word {
@@ -89,6 +93,20 @@ export interface Word {
   start_ms: number;
   end_ms: number;
   p: number;
+  /** Who said it, where a segment holds the words of several. */
+  speaker?: string | null;
+}
+
+/** One of the people on a mixed track. */
+export interface Speaker {
+  speaker: string;
+  role: Role;
+  /** Whether the role is the server's guess or a person's word. */
+  source: 'guess' | 'person';
+}
+
+export interface TrackSpeaker extends Speaker {
+  track_id: string;
 }
 
 export interface Segment {
@@ -101,9 +119,15 @@ export interface Segment {
   start_ms: number;
   end_ms: number;
   text: string;
+  /** What was recognised, before numbers and the like were written as people write them. */
+  original_text?: string;
   language: string;
   confidence: number | null;
   words?: Word[];
+  /** Of a partial: so many leading characters (code points) of `text` will not change any more. */
+  stable?: number;
+  /** Of a mixed track: when its speakers were last told; 0 or absent: as the door said. */
+  speakers_revision?: number;
   latency_ms?: number | null;
   is_final?: boolean;
 }
@@ -150,6 +174,8 @@ export interface Snapshot {
   call: CallSummary;
   legs: Leg[];
   tracks: Track[];
+  /** Who is on the mixed tracks; absent from an older server. */
+  speakers?: TrackSpeaker[];
   segments: Segment[];
   gaps: Gap[];
   insights: Insight[];
@@ -234,16 +260,40 @@ export interface Page<T> {
   next: string | null;
 }
 
+/** Who is on a mixed track, and which of its segments have another speaker than before. */
+export interface SpeakersTold {
+  track_id: string;
+  revision: number;
+  speakers: Speaker[];
+  segments: {
+    segment_id: string;
+    speaker: string;
+    role: Role;
+    /** One for each word, where the segment holds the words of several. */
+    words: (string | null)[] | null;
+  }[];
+}
+
 interface EventData {
   'call.started': Partial<Omit<CallFacts, 'id' | 'status'>>;
   'call.ended': { reason?: string; duration_ms: number | null };
   'call.settled': Record<string, unknown>;
   'leg.joined': { leg_id: string; role: Role; name: string | null };
   'leg.left': { leg_id: string; reason?: string };
-  'track.opened': { track_id: string; leg_id: string; role: Role; label: string; speaker: string };
+  'track.opened': {
+    track_id: string;
+    leg_id: string;
+    role: Role;
+    label: string;
+    speaker: string;
+    mixed?: boolean;
+  };
   'track.closed': { track_id: string };
   'segment.partial': Segment;
   'segment.final': Segment;
+  speakers: SpeakersTold;
+  /** A track's language was found, or found to be another one. */
+  language: { track_id: string; language: string; probability: number };
   insight: Insight;
   alert: Record<string, unknown>;
   gap: Gap;
@@ -283,7 +333,15 @@ export interface Readiness {
 
 export interface System {
   /** What each living worker says of itself. */
-  asr: { engine?: string; model?: string; tracks?: number; overload_step?: number; lag_ms?: number }[];
+  asr: {
+    engine?: string;
+    model?: string;
+    /** What it is set to: a code or `auto`; absent from an older server. */
+    language?: string;
+    tracks?: number;
+    overload_step?: number;
+    lag_ms?: number;
+  }[];
   llm: { provider: string; model: string | null; state: string };
   version: string;
   /** What is left out because words come late; absent from an older server. */

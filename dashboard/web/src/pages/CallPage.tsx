@@ -2,9 +2,10 @@ import { Button, SegmentedControl, Skeleton } from '@mantine/core';
 import { useMediaQuery } from '@mantine/hooks';
 import { notifications } from '@mantine/notifications';
 import { IconPhoneX } from '@tabler/icons-react';
+import { useQuery } from '@tanstack/react-query';
 import { useCallback, useEffect, useMemo, useState } from 'react';
 import { Link } from 'wouter';
-import { ProblemError } from '../api/client';
+import { api, ProblemError } from '../api/client';
 import { CallHeader } from '../components/CallHeader';
 import { EmptyState } from '../components/EmptyState';
 import { FeedBanners } from '../components/FeedBanners';
@@ -15,16 +16,23 @@ import { Problem } from '../components/Problem';
 import { Supervise } from '../components/phone/Supervise';
 import { PlaybackContext, usePlayback } from '../components/recording/PlaybackContext';
 import { RecordingPart } from '../components/recording/RecordingPart';
+import { SpeakersContext } from '../components/speakers/SpeakersContext';
+import { useSpeakerRoles } from '../components/speakers/useSpeakerRoles';
 import { Transcript } from '../components/transcript/Transcript';
+import { usualLanguage } from '../languages';
 import { callName } from '../names';
 import { useCall } from '../state/useCall';
 import classes from './CallPage.module.css';
 
+const SYSTEM_KEPT_MS = 300_000;
 const NARROW = '(max-width: 56em)';
 type Tab = 'transcript' | 'insights';
 
 export function CallPage({ callId }: { callId: string }) {
-  const { state, error, retry, status, putInsight } = useCall(callId, showAlert);
+  const call = useCall(callId, showAlert);
+  const { error, retry, status } = call;
+  const { shown: state, roles } = useSpeakerRoles(callId, call.state, call.putRole);
+  const system = useQuery({ queryKey: ['system'], queryFn: api.system, staleTime: SYSTEM_KEPT_MS });
   const trend = useSentimentTrend(state);
   const playback = usePlayback(state?.recording);
   const narrow = useMediaQuery(NARROW);
@@ -55,35 +63,42 @@ export function CallPage({ callId }: { callId: string }) {
   }
   return (
     <EvidenceContext value={evidence}>
-      <div className={classes.root}>
-        <CallHeader state={state} status={status} />
-        <Supervise call={state.call} />
-        <FeedBanners status={status} lag={state.lag} />
-        <RecordingPart state={state} playback={playback} />
-        {narrow && (
-          <SegmentedControl
-            className={classes.tabs}
-            fullWidth
-            aria-label="What to show"
-            data={[
-              { value: 'transcript', label: 'Transcript' },
-              { value: 'insights', label: 'Insights' },
-            ]}
-            value={tab}
-            onChange={(value) => setTab(value as Tab)}
-          />
-        )}
-        <div className={classes.columns} data-tab={tab}>
-          <div className={classes.transcript}>
-            <PlaybackContext value={playback}>
-              <Transcript state={state} evidence={pointedSet} target={target} />
-            </PlaybackContext>
-          </div>
-          <div className={classes.insights}>
-            <Insights state={state} trend={trend} onActionItemChanged={putInsight} />
+      <SpeakersContext value={roles}>
+        <div className={classes.root}>
+          <CallHeader state={state} status={status} />
+          <Supervise call={state.call} />
+          <FeedBanners status={status} lag={state.lag} />
+          <RecordingPart state={state} playback={playback} />
+          {narrow && (
+            <SegmentedControl
+              className={classes.tabs}
+              fullWidth
+              aria-label="What to show"
+              data={[
+                { value: 'transcript', label: 'Transcript' },
+                { value: 'insights', label: 'Insights' },
+              ]}
+              value={tab}
+              onChange={(value) => setTab(value as Tab)}
+            />
+          )}
+          <div className={classes.columns} data-tab={tab}>
+            <div className={classes.transcript}>
+              <PlaybackContext value={playback}>
+                <Transcript
+                  state={state}
+                  usual={usualLanguage(system.data)}
+                  evidence={pointedSet}
+                  target={target}
+                />
+              </PlaybackContext>
+            </div>
+            <div className={classes.insights}>
+              <Insights state={state} trend={trend} onActionItemChanged={call.putInsight} />
+            </div>
           </div>
         </div>
-      </div>
+      </SpeakersContext>
     </EvidenceContext>
   );
 }

@@ -10,14 +10,18 @@ import type {
   Recording,
   Segment,
   Snapshot,
+  Speaker,
   Track,
 } from '../api/types';
 import { recordingAfter, recordingTakenUp } from './recording';
+import { byTrack, inRole, keepingSpeakers, putSpeakers } from './speakers';
 
 export interface CallState {
   call: CallFacts;
   legs: Readonly<Record<string, Leg>>;
   tracks: Readonly<Record<string, Track>>;
+  /** Who is on each mixed track, as far as they are told apart. */
+  speakers: Readonly<Record<string, readonly Speaker[]>>;
   /** By start, then track and number; each segment_id once. */
   segments: readonly ScreenSegment[];
   gaps: readonly Gap[];
@@ -49,6 +53,7 @@ export function emptyCall(callId: string): CallState {
     },
     legs: {},
     tracks: {},
+    speakers: {},
     segments: [],
     gaps: [],
     insights: {},
@@ -59,6 +64,7 @@ export function emptyCall(callId: string): CallState {
 
 export function fromSnapshot(snapshot: Snapshot): CallState {
   const { call } = snapshot;
+  const speakers = byTrack(snapshot.speakers ?? []);
   return {
     call: {
       id: call.id,
@@ -76,9 +82,12 @@ export function fromSnapshot(snapshot: Snapshot): CallState {
       agent: call.agent ?? null,
     },
     legs: Object.fromEntries(snapshot.legs.map((leg) => [leg.id, leg])),
-    tracks: Object.fromEntries(snapshot.tracks.map((track) => [track.id, track])),
+    tracks: Object.fromEntries(
+      snapshot.tracks.map((track) => [track.id, { mixed: false, language: null, ...track }]),
+    ),
+    speakers,
     segments: snapshot.segments
-      .map((segment) => ({ ...segment, is_final: segment.is_final ?? true }))
+      .map((segment) => inRole({ ...segment, is_final: segment.is_final ?? true }, speakers))
       .sort(compareSegments),
     gaps: [...snapshot.gaps].sort(compareGaps),
     insights: Object.fromEntries(snapshot.insights.map((insight) => [insight.insight_id, insight])),
@@ -123,9 +132,9 @@ export function applyEvent(state: CallState, event: LiveEvent): CallState {
       return { ...state, legs: { ...state.legs, [leg.id]: { ...leg, left_at: event.at } } };
     }
     case 'track.opened': {
-      const { track_id, leg_id, role, label, speaker } = event.data;
-      const closed = state.tracks[track_id]?.closed ?? false;
-      const track = { id: track_id, leg_id, role, label, speaker, closed };
+      const { track_id, leg_id, role, label, speaker, mixed = false } = event.data;
+      const { closed = false, language = null } = state.tracks[track_id] ?? {};
+      const track = { id: track_id, leg_id, role, label, speaker, closed, mixed, language };
       return { ...state, tracks: { ...state.tracks, [track_id]: track } };
     }
     case 'track.closed': {
@@ -138,6 +147,14 @@ export function applyEvent(state: CallState, event: LiveEvent): CallState {
       return putPartial(state, event.data);
     case 'segment.final':
       return putSegment(state, { ...event.data, is_final: true });
+    case 'speakers':
+      return putSpeakers(state, event.data);
+    case 'language': {
+      const track = state.tracks[event.data.track_id];
+      if (!track) return state;
+      const { language } = event.data;
+      return { ...state, tracks: { ...state.tracks, [track.id]: { ...track, language } } };
+    }
     case 'insight':
       return putInsight(state, { ...event.data, updated_at: event.at });
     case 'gap':
@@ -213,9 +230,10 @@ function putPartial(state: CallState, segment: Segment): CallState {
 function putSegment(state: CallState, segment: ScreenSegment): CallState {
   const known = indexOf(state.segments, segment.segment_id);
   const others = known < 0 ? state.segments : state.segments.toSpliced(known, 1);
+  const put = keepingSpeakers(state.segments[known], segment);
   let at = others.length;
-  while (at > 0 && compareSegments(others[at - 1] as ScreenSegment, segment) > 0) at -= 1;
-  return { ...state, segments: others.toSpliced(at, 0, segment) };
+  while (at > 0 && compareSegments(others[at - 1] as ScreenSegment, put) > 0) at -= 1;
+  return { ...state, segments: others.toSpliced(at, 0, put) };
 }
 
 /** Looks from the end: nearly every event is about one of the last lines. */
@@ -230,7 +248,7 @@ function putGap(state: CallState, gap: Gap): CallState {
   return { ...state, gaps: [...state.gaps, gap].sort(compareGaps) };
 }
 
-function compareSegments(a: ScreenSegment, b: ScreenSegment): number {
+export function compareSegments(a: ScreenSegment, b: ScreenSegment): number {
   return a.start_ms - b.start_ms || compareText(a.track_id, b.track_id) || a.seq - b.seq;
 }
 

@@ -4,12 +4,14 @@ import { api, ProblemError } from '../api/client';
 import type { Insight, LiveEvent, Snapshot } from '../api/types';
 import { applyAll, type CallState, fromSnapshot, putInsight } from './call';
 import { againUnless } from './retry';
+import { putRole, type RoleChange } from './speakers';
 import { useFeed } from './useFeed';
 
 type Change =
   | { type: 'snapshot'; snapshot: Snapshot }
   | { type: 'events'; events: LiveEvent[] }
-  | { type: 'insight'; insight: Insight };
+  | { type: 'insight'; insight: Insight }
+  | { type: 'role'; role: RoleChange };
 
 function reduce(state: CallState | null, change: Change): CallState | null {
   if (change.type === 'snapshot') return fromSnapshot(change.snapshot);
@@ -19,6 +21,8 @@ function reduce(state: CallState | null, change: Change): CallState | null {
       return applyAll(state, change.events);
     case 'insight':
       return putInsight(state, change.insight);
+    case 'role':
+      return putRole(state, change.role);
   }
 }
 
@@ -56,5 +60,6 @@ export function useCall(callId: string, onAlert: (data: Record<string, unknown>)
   });
 
   const putBack = useCallback((insight: Insight) => change({ type: 'insight', insight }), []);
-  return { state, error: query.error, retry: refetch, status, putInsight: putBack };
+  const roleChanged = useCallback((role: RoleChange) => change({ type: 'role', role }), []);
+  return { state, error: query.error, retry: refetch, status, putInsight: putBack, putRole: roleChanged };
 }

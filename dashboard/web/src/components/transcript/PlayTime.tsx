@@ -6,13 +6,15 @@ import { spokenWord } from './spoken';
 
 interface PlayTimeProps {
   segment: ScreenSegment;
+  /** The row that it belongs to. */
+  rowKey: string;
   party: string;
   tabStop: boolean;
   className: string;
 }
 
 /** When a line was said. With a recording it is the button that plays from there; the arrows step through its words. */
-export function PlayTime({ segment, party, tabStop, className }: PlayTimeProps) {
+export function PlayTime({ segment, rowKey, party, tabStop, className }: PlayTimeProps) {
   const { start_ms, words = [] } = segment;
   const playback = usePlaybackOfPage();
   if (!playback) return <span className={className}>{clock(start_ms)}</span>;
@@ -30,7 +32,8 @@ export function PlayTime({ segment, party, tabStop, className }: PlayTimeProps) 
       className={className}
       tabIndex={tabStop ? 0 : -1}
       data-testid="segment-play"
-      data-key={segment.segment_id}
+      data-key={rowKey}
+      data-stop="time"
       aria-label={`Play from ${clock(start_ms)}, ${party}`}
       onClick={() => playback.playFrom(words[0]?.start_ms ?? start_ms)}
       onKeyDown={onKeyDown}

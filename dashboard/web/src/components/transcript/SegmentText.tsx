@@ -4,7 +4,7 @@ import type { Word } from '../../api/types';
 import { percent } from '../../format';
 import type { ScreenSegment } from '../../state/call';
 import { useMoment, usePlaybackOfPage } from '../recording/PlaybackContext';
-import { annotate, type Span } from './annotate';
+import { annotate, firmLength, type Span } from './annotate';
 import classes from './SegmentText.module.css';
 import { spokenWord } from './spoken';
 
@@ -16,13 +16,18 @@ interface SegmentTextProps {
 }
 
 const NO_WORDS: readonly Word[] = [];
+const WAYS = { hover: true, focus: false, touch: true };
 
 /** A line's words, only ever as text nodes. With a recording, a click on one plays from there. */
 export function SegmentText({ segment, query, currentHit }: SegmentTextProps) {
-  const { text, words = NO_WORDS, start_ms } = segment;
+  const { text, words = NO_WORDS, start_ms, is_final, stable } = segment;
   const playback = usePlaybackOfPage();
   const heard = playback !== null;
-  const spans = useMemo(() => annotate(text, words, query, heard), [text, words, query, heard]);
+  const firm = is_final ? text.length : firmLength(text, stable);
+  const spans = useMemo(
+    () => annotate(text, words, { query, everyWord: heard, firm }),
+    [text, words, query, heard, firm],
+  );
   const spoken = useMoment(playback, ({ begun, timeMs }) => (begun ? spokenWord(words, timeMs) : -1));
   const isCurrent = ({ start }: Span) =>
     currentHit !== null && start >= currentHit && start < currentHit + query.trim().length;
@@ -57,7 +62,7 @@ interface PartProps {
   spoken: boolean;
 }
 
-function Part({ span: { text, hit, unsure, word }, current, spoken }: PartProps) {
+function Part({ span: { text, hit, unsure, word, loose }, current, spoken }: PartProps) {
   const shown = hit ? (
     <mark className={classes.hit} data-current={current}>
       {text}
@@ -73,10 +78,13 @@ function Part({ span: { text, hit, unsure, word }, current, spoken }: PartProps)
         {shown}
       </span>
     );
+  if (loose) return <span className={classes.loose}>{sounding}</span>;
   if (unsure === null) return sounding;
   return (
-    <Tooltip label={`Heard with ${percent(unsure)} confidence`}>
-      <span className={classes.unsure}>{sounding}</span>
+    <Tooltip label={`Heard with ${percent(unsure)} confidence`} events={WAYS}>
+      <span className={classes.unsure} data-testid="unsure">
+        {sounding}
+      </span>
     </Tooltip>
   );
 }

@@ -1,40 +1,55 @@
 import { Button } from '@mantine/core';
-import { IconArrowDown, IconEar, IconMessageOff, IconVolume } from '@tabler/icons-react';
+import { IconArrowDown, IconEar, IconLanguage, IconMessageOff, IconVolume } from '@tabler/icons-react';
 import { useVirtualizer } from '@tanstack/react-virtual';
 import { useEffect, useEffectEvent, useMemo, useRef, useState } from 'react';
-import { partyName, trackName } from '../../names';
+import { languageName, languagesOf } from '../../languages';
+import { partyName, trackName, voiceName } from '../../names';
 import type { CallState } from '../../state/call';
+import { isMixed } from '../../state/speakers';
+import { Chip } from '../Chip';
 import { EmptyState } from '../EmptyState';
+import { ROLE_MARKS } from '../marks';
+import { SpeakerStrip } from '../speakers/SpeakerStrip';
 import { Announcer } from './Announcer';
 import { GapRow } from './GapRow';
-import { rowsOf } from './rows';
+import { Legend } from './Legend';
+import { rowsOf, type TurnRow } from './rows';
 import { SegmentRow } from './SegmentRow';
 import { findHits } from './search';
 import classes from './Transcript.module.css';
 import { TranscriptSearch } from './TranscriptSearch';
 import { useFollowing } from './useFollowing';
-import { useTimeKeys } from './useTimeKeys';
+import { useRetracted } from './useRetracted';
+import { useRowKeys } from './useRowKeys';
 
 const AT_END_WITHIN_PX = 60;
 const ROW_ESTIMATE_PX = 52;
 
 interface TranscriptProps {
   state: CallState;
+  /** The language that needs no telling. */
+  usual: string;
   /** The segments that the insight under the pointer rests on. */
   evidence: ReadonlySet<string>;
   /** A segment to scroll to; a new object each time it is asked for. */
   target: { segmentId: string } | null;
 }
 
-export function Transcript({ state, evidence, target }: TranscriptProps) {
+export function Transcript({ state, usual, evidence, target }: TranscriptProps) {
   const live = state.call.status === 'live';
   const viewport = useRef<HTMLDivElement>(null);
   const [query, setQuery] = useState('');
   const [chosen, setChosen] = useState(0);
   const [away, setAway] = useState(false);
 
-  const { segments, gaps } = state;
-  const rows = useMemo(() => rowsOf({ segments, gaps }), [segments, gaps]);
+  const { segments, gaps, speakers, tracks, legs } = state;
+  const { shown, isLeaving } = useRetracted(segments);
+  const rows = useMemo(
+    () => rowsOf({ segments: shown, gaps, speakers }, usual),
+    [shown, gaps, speakers, usual],
+  );
+  const languages = languagesOf(state);
+  const mixed = Object.keys(tracks).filter((trackId) => isMixed(state, trackId));
   const hits = useMemo(() => findHits(rows, query), [rows, query]);
   const current = Math.min(chosen, Math.max(0, hits.length - 1));
   const currentHit = hits[current];
@@ -53,7 +68,7 @@ export function Transcript({ state, evidence, target }: TranscriptProps) {
 
   const items = virtualizer.getVirtualItems();
   const following = useFollowing(rows, virtualizer, viewport);
-  const times = useTimeKeys(rows, virtualizer, viewport);
+  const keys = useRowKeys(rows, virtualizer, viewport);
 
   const toEnd = () => virtualizer.scrollToEnd();
 
@@ -78,7 +93,9 @@ export function Transcript({ state, evidence, target }: TranscriptProps) {
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: only a new target scrolls, not a new line
   useEffect(() => {
-    const index = rows.findIndex((row) => row.key === target?.segmentId);
+    const index = rows.findIndex(
+      (row) => row.type === 'segment' && row.segment.segment_id === target?.segmentId,
+    );
     if (target && index >= 0) goTo(index);
   }, [target]);
 
@@ -102,9 +119,17 @@ export function Transcript({ state, evidence, target }: TranscriptProps) {
   return (
     <section className={classes.root} aria-labelledby="transcript-title">
       <div className={classes.head}>
-        <h2 id="transcript-title" className={classes.title}>
-          Transcript
-        </h2>
+        <div className={classes.heading}>
+          <h2 id="transcript-title" className={classes.title}>
+            Transcript
+          </h2>
+          <Legend mixed={mixed.length > 0} />
+          {languages.some((language) => language !== usual) && (
+            <Chip icon={IconLanguage} title="What is spoken in this call" testId="languages">
+              {languages.map(languageName).join(', ')}
+            </Chip>
+          )}
+        </div>
         <TranscriptSearch
           query={query}
           onQuery={search}
@@ -113,6 +138,16 @@ export function Transcript({ state, evidence, target }: TranscriptProps) {
           onStep={(step) => show((current + step + hits.length) % hits.length)}
         />
       </div>
+      {mixed.map(
+        (trackId) =>
+          speakers[trackId] && (
+            <SpeakerStrip
+              key={trackId}
+              trackId={trackId}
+              line={mixed.length > 1 ? trackName(tracks[trackId], legs) : null}
+            />
+          ),
+      )}
       <div
         ref={viewport}
         className={classes.viewport}
@@ -125,9 +160,9 @@ export function Transcript({ state, evidence, target }: TranscriptProps) {
         {...following.handlers}
         onKeyDown={(event) => {
           following.onKeyDown(event);
-          times.onKeyDown(event);
+          keys.onKeyDown(event);
         }}
-        onFocus={times.onFocus}
+        onFocus={keys.onFocus}
         onScroll={({ currentTarget: { scrollHeight, scrollTop, clientHeight } }) =>
           setAway(scrollHeight - scrollTop - clientHeight > AT_END_WITHIN_PX)
         }
@@ -156,16 +191,20 @@ export function Transcript({ state, evidence, target }: TranscriptProps) {
                 style={{ transform: `translateY(${start}px)` }}
               >
                 {row.type === 'gap' ? (
-                  <GapRow gap={row.gap} party={trackName(state.tracks[row.gap.track_id], state.legs)} />
+                  <GapRow gap={row.gap} party={trackName(tracks[row.gap.track_id], legs)} />
                 ) : (
                   <SegmentRow
+                    rowKey={row.key}
                     segment={row.segment}
                     head={row.head}
-                    party={partyName(row.segment.role, row.segment.speaker, state.legs[row.segment.leg_id])}
+                    language={row.language}
+                    waits={row.waits}
+                    {...whoSpeaks(row, state)}
                     query={query}
-                    currentHit={currentHit?.segmentId === row.key ? currentHit.start : null}
-                    evidence={evidence.has(row.key)}
-                    tabStop={row.key === times.stop}
+                    currentHit={currentHit?.key === row.key ? currentHit.start : null}
+                    evidence={evidence.has(row.segment.segment_id)}
+                    leaving={isLeaving(row.segment)}
+                    tabStop={row.key === keys.stop}
                   />
                 )}
               </div>
@@ -196,7 +235,19 @@ export function Transcript({ state, evidence, target }: TranscriptProps) {
           Back to what is playing
         </Button>
       )}
-      {live && <Announcer segments={segments} legs={state.legs} />}
+      {live && <Announcer state={state} />}
     </section>
   );
+}
+
+/** What to call whose words these are. Where several share a track, its leg's name is nobody's in particular. */
+function whoSpeaks({ segment, waits }: TurnRow, { speakers, legs }: CallState) {
+  const { track_id, leg_id, role, speaker } = segment;
+  const people = speakers[track_id] ?? [];
+  if (people.length < 2) return { party: partyName(role, speaker, legs[leg_id]), speaker: null };
+  if (waits) return { party: ROLE_MARKS.unknown.word, speaker: null };
+  return {
+    party: voiceName({ role, speaker }),
+    speaker: people.find((one) => one.speaker === speaker) ?? null,
+  };
 }

@@ -1,4 +1,4 @@
-import type { Word } from '../../api/types';
+import type { Segment, Word } from '../../api/types';
 
 /** A stretch of a line's text that is drawn in one way. */
 export interface Span {
@@ -10,6 +10,8 @@ export interface Span {
   hit: boolean;
   /** Which of the recogniser's words it belongs to; null between words, and where words were not asked for. */
   word: number | null;
+  /** May still change. */
+  loose: boolean;
 }
 
 export const UNSURE_BELOW = 0.5;
@@ -19,15 +21,25 @@ interface Range {
   end: number;
 }
 
-/**
- * Cuts a line into spans by its doubtful words and its search hits, and by all its words with `everyWord`.
- * Joined again, they are the text.
- */
-export function annotate(text: string, words: readonly Word[], query: string, everyWord = false): Span[] {
+interface Shown {
+  /** What is searched for. */
+  query?: string;
+  /** Every word becomes a span, not only a doubtful one. */
+  everyWord?: boolean;
+  /** So many leading characters will not change any more. */
+  firm?: number;
+}
+
+/** Cuts a line into spans by what is drawn differently. Joined again, they are the text. */
+export function annotate(
+  text: string,
+  words: readonly Word[],
+  { query = '', everyWord = false, firm = text.length }: Shown = {},
+): Span[] {
   const wanted = everyWord || words.some(isUnsure) ? placeWords(text, words) : [];
   const placed = everyWord ? wanted : wanted.filter(({ word }) => isUnsure(words[word]));
   const hits = hitRanges(text, query);
-  const borders = new Set([0, text.length]);
+  const borders = new Set([0, Math.min(firm, text.length), text.length]);
   for (const { start, end } of [...placed, ...hits]) borders.add(start).add(end);
   const cuts = [...borders].sort((a, b) => a - b);
 
@@ -42,6 +54,7 @@ export function annotate(text: string, words: readonly Word[], query: string, ev
       unsure: isUnsure(word) ? word.p : null,
       hit: hits.some(covers),
       word: everyWord ? at : null,
+      loose: start >= firm,
     };
   });
 }
@@ -59,10 +72,17 @@ export function hitRanges(text: string, query: string): Range[] {
   return ranges;
 }
 
+/** How much of a partial stands: characters as JavaScript counts them. An older server does not tell: nothing does. */
+export function firmLength(text: string, stable = 0): number {
+  let units = 0;
+  for (const character of [...text].slice(0, stable)) units += character.length;
+  return units;
+}
+
 const LOOK_AHEAD = 3;
 
 /** Finds the recogniser's words in the shown text, which may have been cleaned up; words not found are passed over. */
-function placeWords(text: string, words: readonly Word[]): (Range & { word: number })[] {
+export function placeWords(text: string, words: readonly Word[]): (Range & { word: number })[] {
   const tokens = [...text.matchAll(/\S+/g)].map((match) => ({
     start: match.index,
     end: match.index + match[0].length,
@@ -81,9 +101,13 @@ function placeWords(text: string, words: readonly Word[]): (Range & { word: numb
   return ranges;
 }
 
-function isUnsure(word: Word | undefined): word is Word {
+export function isUnsure(word: Word | undefined): word is Word {
   return word !== undefined && word.p < UNSURE_BELOW;
 }
+
+/** Whether a whole line was heard with low confidence. */
+export const isLow = ({ confidence }: Pick<Segment, 'confidence'>): boolean =>
+  confidence !== null && confidence < UNSURE_BELOW;
 
 function bare(word: string): string {
   const lower = word.trim().toLowerCase();

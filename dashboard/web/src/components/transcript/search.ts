@@ -4,7 +4,7 @@ import type { Row } from './rows';
 /** One occurrence of what is searched for. */
 export interface Hit {
   row: number;
-  segmentId: string;
+  key: string;
   start: number;
 }
 
@@ -13,7 +13,7 @@ export function findHits(rows: readonly Row[], query: string): Hit[] {
     row.type === 'segment'
       ? hitRanges(row.segment.text, query).map(({ start }) => ({
           row: index,
-          segmentId: row.segment.segment_id,
+          key: row.key,
           start,
         }))
       : [],

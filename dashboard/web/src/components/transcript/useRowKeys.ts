@@ -4,24 +4,28 @@ import type { Row } from './rows';
 
 const STEPS: Record<string, 1 | -1> = { ArrowDown: 1, ArrowUp: -1 };
 
-const keyOf = (target: EventTarget) => (target instanceof HTMLElement ? target.dataset.key : undefined);
+const dataOf = (target: EventTarget): DOMStringMap => (target instanceof HTMLElement ? target.dataset : {});
 
-/** One Tab stop for the times of all lines, however many there are; the arrow keys go from line to line. */
-export function useTimeKeys(
+/** Only one line's buttons are Tab stops, however many lines there are; the arrow keys go from line to line. */
+export function useRowKeys(
   rows: readonly Row[],
   virtualizer: Virtualizer<HTMLDivElement, Element>,
   viewport: RefObject<HTMLDivElement | null>,
 ) {
   const [chosen, setChosen] = useState<string | null>(null);
-  const wanted = useRef<string | null>(null);
+  const wanted = useRef<{ key: string; stop: string } | null>(null);
 
   // The line that was asked for may not have been drawn until now.
   useEffect(() => {
     if (wanted.current === null) return;
-    const time = viewport.current?.querySelector<HTMLElement>(`[data-key="${CSS.escape(wanted.current)}"]`);
-    if (!time) return;
+    const { key, stop } = wanted.current;
+    const buttons = [
+      ...(viewport.current?.querySelectorAll<HTMLElement>(`[data-key="${CSS.escape(key)}"]`) ?? []),
+    ];
+    const button = buttons.find((one) => one.dataset.stop === stop) ?? buttons[0];
+    if (!button) return;
     wanted.current = null;
-    time.focus({ preventScroll: true });
+    button.focus({ preventScroll: true });
   });
 
   const drawn = virtualizer.getVirtualItems().flatMap(({ index }) => rows[index] ?? []);
@@ -30,19 +34,20 @@ export function useTimeKeys(
 
   const onKeyDown = (event: KeyboardEvent) => {
     const step = STEPS[event.key];
-    const from = rows.findIndex((row) => row.key === keyOf(event.target));
-    if (step === undefined || from < 0) return;
+    const { key, stop } = dataOf(event.target);
+    const from = rows.findIndex((row) => row.key === key);
+    if (step === undefined || stop === undefined || from < 0) return;
     event.preventDefault();
     let to = from + step;
     while (rows[to]?.type === 'gap') to += step;
     const row = rows[to];
     if (!row) return;
-    wanted.current = row.key;
+    wanted.current = { key: row.key, stop };
     setChosen(row.key);
     virtualizer.scrollToIndex(to, { align: 'auto' });
   };
   const onFocus = ({ target }: FocusEvent) => {
-    const key = keyOf(target);
+    const { key } = dataOf(target);
     if (key !== undefined) setChosen(key);
   };
   return { stop, onKeyDown, onFocus };

@@ -1,0 +1,103 @@
+/** The people on mixed tracks: who they are, and which segments are theirs. */
+
+import type { Role, Speaker, SpeakersTold, TrackSpeaker } from '../api/types';
+import type { CallState, ScreenSegment } from './call';
+
+type Speakers = CallState['speakers'];
+
+export function byTrack(told: readonly TrackSpeaker[]): Speakers {
+  const tracks: Record<string, Speaker[]> = {};
+  for (const { track_id, ...speaker } of told) {
+    tracks[track_id] = [...(tracks[track_id] ?? []), speaker];
+  }
+  return tracks;
+}
+
+/** The segment in the role of its speaker; as it is where nobody has told the track's speakers apart. */
+export function inRole(segment: ScreenSegment, speakers: Speakers): ScreenSegment {
+  const known = speakers[segment.track_id]?.find(({ speaker }) => speaker === segment.speaker);
+  if (!known || !isPlaced(segment) || known.role === segment.role) return segment;
+  return { ...segment, role: known.role };
+}
+
+export function isMixed(
+  { tracks, speakers }: Pick<CallState, 'tracks' | 'speakers'>,
+  trackId: string,
+): boolean {
+  return tracks[trackId]?.mixed === true || speakers[trackId] !== undefined;
+}
+
+/** Whether somebody has told whose words these are; before, a mixed track's segment is nobody's in particular. */
+export const isPlaced = ({ speakers_revision = 0 }: ScreenSegment) => speakers_revision > 0;
+
+/** A segment that is told again comes without what was told of its speakers since. */
+export function keepingSpeakers(known: ScreenSegment | undefined, segment: ScreenSegment): ScreenSegment {
+  return known && isPlaced(known) && !isPlaced(segment) ? known : segment;
+}
+
+export function putSpeakers(
+  state: CallState,
+  { track_id, revision, speakers: told, segments }: SpeakersTold,
+): CallState {
+  const speakers = { ...state.speakers, [track_id]: told };
+  const changes = new Map(segments.map((change) => [change.segment_id, change]));
+  return {
+    ...state,
+    speakers,
+    segments: state.segments.map((segment) => {
+      if (segment.track_id !== track_id) return segment;
+      const change = changes.get(segment.segment_id);
+      return inRole(change ? placedBy(segment, change, revision) : segment, speakers);
+    }),
+  };
+}
+
+/** What a person says of a speaker. */
+export interface RoleChange {
+  trackId: string;
+  speaker: string;
+  role: Role;
+}
+
+export function putRole(state: CallState, { trackId, speaker, role }: RoleChange): CallState {
+  const known = state.speakers[trackId];
+  if (!known) return state;
+  const speakers = {
+    ...state.speakers,
+    [trackId]: known.map((one) =>
+      one.speaker === speaker ? { speaker, role, source: 'person' as const } : one,
+    ),
+  };
+  return { ...state, speakers, segments: state.segments.map((segment) => inRole(segment, speakers)) };
+}
+
+export const isGuess = ({ role, source }: Speaker) => source === 'guess' && role !== 'unknown';
+
+/** The two that would change places: an agent and a customer, else two of different roles; null if that is unclear. */
+export function sidesOf(speakers: readonly Speaker[]): [Speaker, Speaker] | null {
+  const sides = speakers.length > 2 ? speakers.filter(({ role }) => SIDES.has(role)) : speakers;
+  const [one, other] = sides;
+  return one && other && sides.length === 2 && one.role !== other.role ? [one, other] : null;
+}
+
+const SIDES: ReadonlySet<Role> = new Set(['agent', 'customer']);
+
+function placedBy(
+  segment: ScreenSegment,
+  { speaker, role, words }: SpeakersTold['segments'][number],
+  revision: number,
+): ScreenSegment {
+  if ((segment.speakers_revision ?? 0) > revision) return segment;
+  return {
+    ...segment,
+    speaker,
+    role,
+    speakers_revision: revision,
+    ...(segment.words && {
+      words: segment.words.map(({ speaker: _before, ...word }, at) => {
+        const said = words?.[at];
+        return said ? { ...word, speaker: said } : word;
+      }),
+    }),
+  };
+}
