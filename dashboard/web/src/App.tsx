@@ -17,6 +17,7 @@ import { againUnless } from './state/retry';
 // Not everybody comes here: they are fetched when somebody does.
 const CallbacksPage = lazy(() => import('./pages/CallbacksPage'));
 const QueuesPage = lazy(() => import('./pages/QueuesPage'));
+const VocabularyPage = lazy(() => import('./pages/VocabularyPage'));
 
 export function App() {
   const [path] = useLocation();
@@ -43,6 +44,9 @@ export function App() {
                     <Route path="/" component={CallsPage} />
                     <Route path="/calls/:id">{({ id }) => <CallPage key={id} callId={id} />}</Route>
                     <Route path="/callbacks" component={CallbacksPage} />
+                    <Route path="/vocabulary">
+                      <VocabularyPage me={me.data} />
+                    </Route>
                     {me.data.role !== 'agent' && (
                       <Route path="/queues">
                         <QueuesPage me={me.data} />

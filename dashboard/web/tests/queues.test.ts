@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Queue } from '../src/api/types';
-import { draftOf, faultOf, faultsOf, faultyField, fieldsOf } from '../src/components/queues/draft';
+import { draftOf, faultsOf, faultyField, fieldsOf } from '../src/components/queues/draft';
+import { faultOf } from '../src/faults';
 
 const QUEUE: Queue = {
   id: 'q',

@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import type { Word } from '../src/api/types';
-import { annotate } from '../src/components/transcript/annotate';
+import { annotate, firmLength, isLow } from '../src/components/transcript/annotate';
 import { lossesOf } from '../src/components/transcript/losses';
 import { rowsOf } from '../src/components/transcript/rows';
 import { findHits } from '../src/components/transcript/search';
-import { applyAll, type CallState, emptyCall } from '../src/state/call';
+import { takenBack } from '../src/components/transcript/useRetracted';
+import { applyAll, type CallState, emptyCall, type ScreenSegment } from '../src/state/call';
 import { CALL_ID, EVENTS, segment } from './fixtures/call';
 
 const word = (w: string, p: number): Word => ({ w, p, start_ms: 0, end_ms: 0 });
@@ -97,6 +98,18 @@ describe('annotate', () => {
     ]);
   });
 
+  it('tells what stands from what may still change, and loses no letter', () => {
+    const parts = (text: string, stable?: number) =>
+      annotate(text, [], { firm: firmLength(text, stable) }).map(
+        (span) => (span.loose ? '~' : '') + span.text,
+      );
+    expect(parts('My bill is', 7)).toEqual(['My bill', '~ is']);
+    expect(parts('My bill is', 99)).toEqual(['My bill is']);
+    expect(parts('My bill is')).toEqual(['~My bill is']);
+    // Counted in whole characters, as the server does.
+    expect(parts('😀😀 ja', 3)).toEqual(['😀😀 ', '~ja']);
+  });
+
   it('marks nothing without a query', () => {
     expect(texts('as it is', [], '  ')).toEqual(['as it is']);
   });
@@ -109,6 +122,18 @@ it('search finds every place, in order', () => {
     { row: 0, key: 'agent-0', start: 8 },
     { row: 1, key: 'customer-0', start: 3 },
   ]);
+});
+
+it('a line is doubtful below a half, and never where nothing was said of it', () => {
+  expect([0.49, 0.5, null].map((confidence) => isLow({ confidence }))).toEqual([true, false, false]);
+});
+
+it('what was taken back is what is gone without having become final', () => {
+  const [kept, gone, settled] = [0, 1, 2].map((seq) => ({
+    ...segment('agent', seq, seq * 1000, 'Hm'),
+    is_final: seq === 2,
+  })) as [ScreenSegment, ScreenSegment, ScreenSegment];
+  expect(takenBack([kept, gone, settled], [{ ...kept, text: 'Hm, yes.', is_final: true }])).toEqual([gone]);
 });
 
 describe('losses', () => {

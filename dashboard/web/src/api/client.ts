@@ -10,6 +10,7 @@ import type {
   Me,
   Page,
   Peaks,
+  Phrase,
   Queue,
   QueueFields,
   Readiness,
@@ -123,6 +124,14 @@ export const api = {
   changeQueue: (queueId: string, fields: QueueFields) =>
     request<Queue>(queuePath(queueId), withBody('PUT', fields)),
   deleteQueue: (queueId: string) => request<void>(queuePath(queueId), { method: 'DELETE' }),
+  vocabulary: () => request<Page<Phrase>>('/api/v1/vocabulary'),
+  addPhrases: (phrases: readonly string[], queueId: string | null) =>
+    request<Page<Phrase>>(
+      '/api/v1/vocabulary',
+      withBody('POST', { phrases, ...(queueId !== null && { queue_id: queueId }) }),
+    ),
+  deletePhrase: (phraseId: string) =>
+    request<void>(`/api/v1/vocabulary/${encodeURIComponent(phraseId)}`, { method: 'DELETE' }),
   callbacks: (filter: { status?: CallbackStatus; after?: string }, signal?: AbortSignal) =>
     request<Page<Callback>>(`/api/v1/callbacks?${queryOf(filter)}`, signal ? { signal } : {}),
   setCallbackStatus: (callbackId: string, status: CallbackStatus) =>

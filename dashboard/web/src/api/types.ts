@@ -235,6 +235,15 @@ export interface Queue extends QueueFields {
   is_default: boolean;
 }
 
+/** Words that the recognisers expect, spelled as they are to be written. */
+export interface Phrase {
+  id: string;
+  phrase: string;
+  /** Null: in every call. */
+  queue_id: string | null;
+  created_at: string;
+}
+
 export type CallbackKind = 'callback' | 'voicemail';
 export type CallbackStatus = 'open' | 'done' | 'dismissed';
 

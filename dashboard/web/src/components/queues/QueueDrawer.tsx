@@ -4,10 +4,11 @@ import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import { api, ProblemError } from '../../api/client';
 import type { Queue, QueueFields } from '../../api/types';
+import { faultOf } from '../../faults';
 import { capital, plural } from '../../format';
 import { Confirm } from '../Confirm';
 import { useFocusBack } from '../useFocusBack';
-import { type Faults, faultOf, faultyField } from './draft';
+import { type Faults, faultyField } from './draft';
 import { QueueForm } from './QueueForm';
 
 interface QueueDrawerProps {

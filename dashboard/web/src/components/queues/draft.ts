@@ -1,7 +1,6 @@
 /** A queue while somebody edits it. */
 
 import type { OnTimeout, Queue, QueueFields, QueueMode } from '../../api/types';
-import { capital } from '../../format';
 
 export type Greeting = 'shipped' | 'own' | 'none';
 
@@ -99,15 +98,4 @@ export function fieldsOf({ words, ...draft }: Draft): QueueFields {
 /** Which field a refusal is about, by the name that the server gives it; null when it names none of a queue's. */
 export function faultyField(parameter: string): keyof QueueFields | null {
   return Object.hasOwn(NEW, parameter) ? (parameter as keyof QueueFields) : null;
-}
-
-const BOUND = /^Expected `(\w+)`(?: of length)? ([<>]=) (\d+)/;
-
-/** A refusal's words below the field that it is about: `ring_s: Expected `int` >= 5 ...` -> `At least 5`. */
-export function faultOf(field: string, detail: string): string {
-  const said = detail.startsWith(`${field}: `) ? detail.slice(field.length + 2) : detail;
-  const [, kind, bound, limit] = BOUND.exec(said) ?? [];
-  if (bound === undefined) return capital(said.replace(/^(is|names|holds) /, 'It $1 '));
-  const unit = kind === 'str' ? ' characters' : kind === 'array' ? ' of them' : '';
-  return `${bound === '>=' ? 'At least' : 'At most'} ${limit}${unit}`;
 }

@@ -1,4 +1,4 @@
-import { type Icon, IconPhone, IconPhoneCalling, IconUsersGroup } from '@tabler/icons-react';
+import { type Icon, IconPhone, IconPhoneCalling, IconUsersGroup, IconVocabulary } from '@tabler/icons-react';
 import { Link, useRoute } from 'wouter';
 import type { Me } from '../../api/types';
 import classes from './MainNav.module.css';
@@ -11,6 +11,7 @@ export function MainNav({ me }: { me: Me }) {
       <Entry href="/" icon={IconPhone} word="Calls" within={call} />
       <Entry href="/callbacks" icon={IconPhoneCalling} word="Call-backs" />
       {me.role !== 'agent' && <Entry href="/queues" icon={IconUsersGroup} word="Queues" />}
+      <Entry href="/vocabulary" icon={IconVocabulary} word="Vocabulary" />
     </nav>
   );
 }

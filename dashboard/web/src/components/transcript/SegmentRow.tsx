@@ -93,7 +93,7 @@ export const SegmentRow = memo(function SegmentRow(props: SegmentRowProps) {
         )}
         <p className={classes.text} dir="auto" lang={segment.language || undefined}>
           <SegmentText segment={segment} query={query} currentHit={currentHit} />
-          {low && detail}
+          {low && <> {detail}</>}
         </p>
       </div>
     </div>

@@ -120,10 +120,13 @@ export function Transcript({ state, usual, evidence, target }: TranscriptProps) 
     <section className={classes.root} aria-labelledby="transcript-title">
       <div className={classes.head}>
         <div className={classes.heading}>
-          <h2 id="transcript-title" className={classes.title}>
-            Transcript
-          </h2>
-          <Legend mixed={mixed.length > 0} />
+          <div className={classes.named}>
+            {' '}
+            <h2 id="transcript-title" className={classes.title}>
+              Transcript
+            </h2>
+            <Legend mixed={mixed.length > 0} />
+          </div>{' '}
           {languages.some((language) => language !== usual) && (
             <Chip icon={IconLanguage} title="What is spoken in this call" testId="languages">
               {languages.map(languageName).join(', ')}
