@@ -145,3 +145,32 @@ async def test_what_was_said_never_becomes_markup(installation: Whole, page: Pag
     await page.goto(f"{installation.url}/calls/{snapshot['call']['id']}")
     await expect(page.get_by_test_id("transcript")).to_contain_text(hostile, timeout=PATIENCE_MS)
     assert await page.evaluate("window.pwned") is None
+
+
+async def test_what_was_heard_badly_is_marked_and_explained(installation: Whole, page: Page, tmp_path: Path) -> None:
+    sid = await installation.place(cut(SAMPLE, tmp_path / "short.wav", 0, 7), speed=4)
+    snapshot = await installation.settled(sid)
+    segment = snapshot["segments"][0]
+    first, *others = segment["words"]
+    await installation.pool.execute(
+        "UPDATE meeting_transcripts SET words = $2, confidence = 0.41 WHERE id = $1",
+        segment["segment_id"],
+        [{**first, "p": 0.23}, *({**word, "p": 0.9} for word in others)],
+    )
+    await page.goto(f"{installation.url}/calls/{snapshot['call']['id']}")
+    line = page.locator(f'[data-segment-id="{segment["segment_id"]}"]')
+    await expect(line.get_by_test_id("unsure")).to_have_count(1, timeout=PATIENCE_MS)
+    await expect(line.get_by_test_id("unsure")).to_contain_text(first["w"].strip(" ,.!?"))
+    await line.get_by_test_id("unsure").hover()
+    await expect(page.get_by_role("tooltip")).to_have_text("Heard with 23 % confidence")
+
+    # By the keyboard: one Tab stop for all lines, and the figures behind it.
+    detail = line.get_by_test_id("segment-detail")
+    await expect(detail).to_contain_text("41 % sure")
+    assert await page.get_by_test_id("transcript").locator('[data-stop="detail"][tabindex="0"]').count() == 1
+    await detail.focus()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_test_id("detail")).to_contain_text("23 %")
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_test_id("detail")).to_have_count(0)
+    await expect(detail).to_be_focused()

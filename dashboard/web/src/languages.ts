@@ -23,11 +23,9 @@ export function tongueOf(code: string | null | undefined): string {
   return ['auto', 'und', 'mul', 'zxx'].includes(tongue) ? '' : tongue;
 }
 
-/** What is usually spoken here: what the recognisers are set to, if they are all set to one. */
+/** What is usually spoken here: what the recognisers are set to. */
 export function usualLanguage(system: System | undefined): string {
-  const set = new Set((system?.asr ?? []).map(({ language }) => tongueOf(language)));
-  const [only] = set;
-  return set.size === 1 && only ? only : OWN;
+  return tongueOf(system?.language) || OWN;
 }
 
 /** What is spoken in a call, in the order in which it was first heard. */

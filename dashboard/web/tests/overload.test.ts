@@ -6,7 +6,7 @@ describe('words for overload', () => {
     const said = [1, 2, 3, 4].map((step) => overloadWords(`overload-${step}`));
     expect(new Set(said).size).toBe(4);
     expect(said).toEqual([1, 2, 3, 4].map(overloadWords));
-    expect(said[2]).toContain('analysis waits');
+    expect(said[2]).toContain('analysis wait');
   });
 
   it('has words for a step that a newer server may tell', () => {

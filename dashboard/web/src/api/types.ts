@@ -342,15 +342,10 @@ export interface Readiness {
 
 export interface System {
   /** What each living worker says of itself. */
-  asr: {
-    engine?: string;
-    model?: string;
-    /** What it is set to: a code or `auto`; absent from an older server. */
-    language?: string;
-    tracks?: number;
-    overload_step?: number;
-    lag_ms?: number;
-  }[];
+  asr: { engine?: string; model?: string; tracks?: number; overload_step?: number; lag_ms?: number }[];
+  /** What the recognisers are set to: a code or `auto`; absent from an older server. */
+  language?: string;
+
   llm: { provider: string; model: string | null; state: string };
   version: string;
   /** What is left out because words come late; absent from an older server. */

@@ -63,9 +63,10 @@ export function FeedBanners({ status, lag = {} }: FeedBannersProps) {
       {late && (
         <Banner icon={IconHourglassHigh} tone="warn" testId="overload-banner">
           {late}
+          {lagging && ` This call is ${span(lagMs)} behind.`}
         </Banner>
       )}
-      {lagging && (
+      {lagging && !late && (
         <Banner icon={IconClockExclamation} tone="warn" testId="lag-banner">
           Transcript is {span(lagMs)} behind.
         </Banner>

@@ -2,7 +2,7 @@
 const OVERLOAD: Record<number, string> = {
   1: 'Many are speaking at once: words appear when a sentence is over.',
   2: 'Many are speaking at once: a quicker recogniser stands in, its words may be less exact.',
-  3: 'The transcript is well behind: the analysis waits until it has caught up.',
+  3: 'The transcript is well behind: telling voices apart and the analysis wait until it has caught up.',
   4: 'The transcript is far behind: all audio is kept, and the words will follow.',
 };
 

@@ -41,7 +41,8 @@ export default function VocabularyPage({ me }: { me: Me }) {
         <div>
           <h1 className={classes.title}>Vocabulary</h1>
           <p className={classes.note}>
-            Products, people and places that your callers speak of. Recognisers that can will listen for them.
+            Products, people and places that your callers speak of. The recogniser listens for them, and
+            writes them as you do.
           </p>
         </div>
         {phrases.length > SEARCHED_FROM && (

@@ -7,6 +7,9 @@ import type { ScreenSegment } from '../../state/call';
 import { isLow, isUnsure } from './annotate';
 import classes from './SegmentDetail.module.css';
 
+/** Around a word, not part of it. */
+const SIGNS = /^[\s¿¡"“(]+|[\s.,;:!?…")”]+$/g;
+
 interface SegmentDetailProps {
   segment: ScreenSegment;
   /** The row that it belongs to. */
@@ -75,7 +78,7 @@ export function SegmentDetail({ segment, rowKey, tabStop }: SegmentDetailProps) 
               {doubtful.map(({ w, p, start_ms }) => (
                 <dd key={`${start_ms} ${w}`} className={classes.fact}>
                   <span className={classes.word} lang={tongue || undefined}>
-                    {w.trim()}
+                    {w.replace(SIGNS, '')}
                   </span>
                   <span className="numeric">{percent(p)}</span>
                 </dd>

@@ -38,7 +38,7 @@ export function PhraseForm({ known, queues, refusal, busy, onEdit, onAdd }: Phra
       <Textarea
         label="Add phrases"
         description={`One a line, spelled as it should be written. Up to ${PHRASE_MAX_CHARS} characters each, ${PHRASES_MAX} in all.`}
-        placeholder={'Platinum Motors\nDr. Siobhán Ní Bhriain'}
+        placeholder="e.g. Platinum Motors"
         autosize
         minRows={3}
         maxRows={12}

@@ -49,7 +49,10 @@ export function PhraseTable({ phrases, queues, onRemove }: PhraseTableProps) {
                     size="md"
                     aria-label={`Remove ${phrase.phrase}`}
                     data-testid="phrase-remove"
-                    onClick={() => onRemove(phrase)}
+                    onClick={({ currentTarget }) => {
+                      focusBeside(currentTarget);
+                      onRemove(phrase);
+                    }}
                   >
                     <IconTrash size={16} stroke={1.7} />
                   </ActionIcon>
@@ -61,4 +64,11 @@ export function PhraseTable({ phrases, queues, onRemove }: PhraseTableProps) {
       </table>
     </div>
   );
+}
+
+/** The row is about to go: the focus goes on to its neighbour, or it would be lost. */
+function focusBeside(button: HTMLElement) {
+  const row = button.closest('tr');
+  const beside = row?.nextElementSibling ?? row?.previousElementSibling;
+  beside?.querySelector('button')?.focus();
 }
