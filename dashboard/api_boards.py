@@ -88,6 +88,7 @@ class BoardApi:
                 asr=asr,
                 insights=insights,
                 llm=self._language_model(insights),
+                language=self._settings.asr_language,
                 version=self._version,
                 degraded=list(self._health.degraded),
                 overload=OverloadView(

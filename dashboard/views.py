@@ -302,11 +302,15 @@ class OverloadView(View, frozen=True):
 
 
 class System(View, frozen=True):
-    """What runs: every living worker's own words, the version, which parts are away, and what overload leaves out."""
+    """What runs: every living worker's own words, the version, which parts are away, and what overload leaves out.
+
+    `language` is what the recognisers are set to: a code, or `auto`.
+    """
 
     asr: list[dict[str, Any]]
     insights: list[dict[str, Any]]
     llm: LanguageModel
+    language: str
     version: str
     degraded: list[str]
     overload: OverloadView

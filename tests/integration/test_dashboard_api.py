@@ -575,7 +575,7 @@ async def test_who_may_come_in_and_what_runs(world: World) -> None:
     system = await world.get("/api/v1/system", await world.headers("agent"))
     msgspec.convert(system, views.System)
     assert {"worker": "test", "engine": "fake", "model": "tiny"} in system["asr"]
-    assert system["version"] == "1.2.3"
+    assert (system["version"], system["language"]) == ("1.2.3", "auto")
     assert system["llm"] == {"provider": "none", "model": None, "state": "off"}
 
 
