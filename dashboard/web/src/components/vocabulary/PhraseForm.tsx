@@ -27,11 +27,13 @@ export function PhraseForm({ known, queues, refusal, busy, onEdit, onAdd }: Phra
   const phrases = phrasesOf(typed);
   const added = newPhrases(phrases, known, queueId);
   const there = phrases.length - added.length;
-  const fault = faultIn(added, known.length) ?? (refusal && refusalOf(refusal));
+  const fault = faultIn(added, known.length);
+  // What the server refused may be tried again as it is: it may only have been away.
+  const ready = added.length > 0 && fault === null;
 
   const submit = (event: FormEvent) => {
     event.preventDefault();
-    if (added.length > 0 && fault === null) onAdd(added, queueId, () => setTyped(''));
+    if (ready) onAdd(added, queueId, () => setTyped(''));
   };
   return (
     <form className={classes.root} data-testid="phrase-form" onSubmit={submit}>
@@ -43,7 +45,7 @@ export function PhraseForm({ known, queues, refusal, busy, onEdit, onAdd }: Phra
         minRows={3}
         maxRows={12}
         value={typed}
-        error={fault}
+        error={fault ?? (refusal && refusalOf(refusal))}
         data-testid="phrase-text"
         onChange={(event) => {
           setTyped(event.currentTarget.value);
@@ -67,12 +69,7 @@ export function PhraseForm({ known, queues, refusal, busy, onEdit, onAdd }: Phra
         <p className={classes.note} role="status">
           {there > 0 && `${plural(there, 'is', 'are')} there already.`}
         </p>
-        <Button
-          type="submit"
-          loading={busy}
-          disabled={added.length === 0 || fault !== null}
-          data-testid="phrase-add"
-        >
+        <Button type="submit" loading={busy} disabled={!ready} data-testid="phrase-add">
           {added.length > 1 ? `Add ${added.length} phrases` : 'Add'}
         </Button>
       </div>
