@@ -13,8 +13,6 @@ import { useVocabulary } from '../components/vocabulary/useVocabulary';
 import { plural } from '../format';
 import classes from './ListPage.module.css';
 
-const SEARCHED_FROM = 10;
-
 /** What the recognisers are to expect. Supervisors and admins change it, agents look at it. */
 export default function VocabularyPage({ me }: { me: Me }) {
   const { query, phrases, add, remove } = useVocabulary();
@@ -45,7 +43,7 @@ export default function VocabularyPage({ me }: { me: Me }) {
             writes them as you do.
           </p>
         </div>
-        {phrases.length > SEARCHED_FROM && (
+        {phrases.length > 0 && (
           <TextInput
             placeholder="Search phrases"
             aria-label="Search phrases"
