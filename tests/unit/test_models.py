@@ -235,7 +235,7 @@ def test_every_model_without_a_hub_states_its_checksums() -> None:
         if model.packages:
             names = {name for package in model.packages for name in package.members.values()}
             assert set(model.sha256) <= names, model.name
-            assert any(name.endswith((".bin", ".ort")) for name in model.sha256), model.name
+            assert any(name.endswith((".bin", ".ort", ".pt")) for name in model.sha256), model.name
 
 
 @pytest.fixture
