@@ -79,3 +79,14 @@ def test_a_segment_without_words_is_passed_over() -> None:
     empty = History()
     empty.add(segment(0, 1000, 2000), draft())
     assert empty.before(segment(1, 2400, 3000)) is None
+
+
+def test_words_without_tokens_end_the_account() -> None:
+    history = History()
+    history.add(segment(0, 1000, 2000), draft(5))
+    history.add(segment(1, 2400, 3000), Draft("ours", Recognition("palabras", "es", 1.0)))
+    assert history.before(segment(2, 3500, 4000)) is None
+    history.add(segment(2, 3500, 4000), draft(7))
+    told = history.before(segment(3, 4300, 5000))
+    assert told is not None
+    assert told[1].tokens == (7,)

@@ -47,7 +47,10 @@ class History:
             if heard.seq >= decode.seq:
                 continue
             near = start_ms - heard.until_ms <= LONGEST_PAUSE_MS and heard.audio_ms >= earliest_ms
-            if heard.seq != seq - 1 or not near or (chain and heard.draft.engine != chain[0].draft.engine):
+            told = heard.draft.recognition.tokens or not heard.draft.recognition.text
+            if heard.seq != seq - 1 or not near or not told:
+                break
+            if chain and heard.draft.engine != chain[0].draft.engine:
                 break
             chain.insert(0, heard)
             seq, start_ms = heard.seq, heard.audio_ms
