@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from workers.asr.engines.moonshine import read_tokens
-from workers.asr.text import compression_ratio, latin, loop_length, plausible, tidy
+from workers.asr.text import compression_ratio, latin, loop_length, phrase_repeats, plausible, tidy
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,39 @@ def test_what_people_say_is_kept(text: str, seconds: float) -> None:
 )
 def test_what_nobody_said_is_refused(text: str, seconds: float) -> None:
     assert not plausible(text, seconds)
+
+
+@pytest.mark.parametrize(
+    ("text", "times"),
+    [
+        ("", 1),
+        ("Hello.", 1),
+        ("No, no, no, no, no.", 1),
+        ("Thank you, thank you.", 2),
+        ("All right, all right, all right.", 3),
+        ("thank you. Thank you, thank you, thank you.", 4),
+        ("Thank you, thank you. Bye.", 1),
+    ],
+)
+def test_a_phrase_said_again_and_again_is_counted(text: str, times: int) -> None:
+    assert phrase_repeats(text) == times
+
+
+def test_a_repeated_phrase_has_to_be_sure_of_itself() -> None:
+    assert plausible("All right, all right, all right.", 2.0, 0.9)
+    assert not plausible("Thank you, thank you, thank you.", 1.6, 0.52), "laughter"
+    assert not plausible("thank you. Thank you, thank you, thank you.", 1.0, 0.82), "laughter"
+    assert plausible("Thank you, thank you.", 1.0, 0.42)
+
+
+@pytest.mark.parametrize("text", ["Yes.", "No.", "Hello?", "Mm-hmm.", "Sure.", "Five.", "And I."])
+def test_a_short_answer_may_be_unsure_but_not_a_guess(text: str) -> None:
+    assert plausible(text, 0.8, 0.42)
+    assert not plausible(text, 0.8, 0.35)
+
+
+def test_nobody_sings_to_an_agent() -> None:
+    assert not plausible("I'm ready for you \u266a \u266a I'm ready for you \u266a", 11.0, 0.6)
 
 
 def test_a_cycle_counts_once_it_has_come_round_often_enough() -> None:

@@ -135,7 +135,7 @@ class Moonshine:
         words = self._words(heard.tokens)
         text = tidy(" ".join(word for word, _, _ in words))
         confidence = math.exp(heard.score)
-        if confidence < least or not plausible(text, duration_s) or not latin(text):
+        if confidence < least or not plausible(text, duration_s, confidence) or not latin(text):
             return NOTHING
         plain = heard.tokens
         if vocabulary:

@@ -153,7 +153,11 @@ class Sherpa:
         text = tidy(" ".join(word.w for word in words))
         confidence = _mean(found.ys_probs)
         duration_s = stretch.samples.size / SAMPLE_RATE_HZ
-        if stretch.samples.size < MIN_SAMPLES or confidence < MIN_CONFIDENCE or not plausible(text, duration_s):
+        if (
+            stretch.samples.size < MIN_SAMPLES
+            or confidence < MIN_CONFIDENCE
+            or not plausible(text, duration_s, confidence)
+        ):
             return Recognition("", self._language, 0.0, state=state)
         return Recognition(text, self._language, confidence, tuple(words) if stretch.final else (), state=state)
 
