@@ -110,7 +110,7 @@ def measure(path: Path, engine: Engine, scratch: Path) -> tuple[list[dict[str, A
     rows = []
     for role, (_, channel, reference) in zip(roles, parties, strict=True):
         track = Track(item["name"], "en", over_the_phone(audio[channel]), reference)
-        offline = listen_offline(track, engine, pause_ms=500, pad_ms=300)
+        offline = listen_offline(track, engine)
         spoken = " ".join(final["original_text"] for final in played.finals if final["role"] == role)
         whole, live = score(reference, offline.text), score(reference, spoken)
         rows.append({"call": item["name"], "party": role, "words": whole.words, "offline": whole, "streamed": live})

