@@ -10,6 +10,7 @@ import asyncio
 import secrets
 from base64 import b64encode
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal, NewType
@@ -76,6 +77,7 @@ async def place_call(
     call_sid: str | None = None,
     left_role: Literal["customer", "agent"] = "customer",
     mixed: bool = False,
+    on_first_frame: Callable[[], None] | None = None,
 ) -> CallSid:
     """Play a WAV, FLAC or MP3 file as a call into a running server; return its CallSid when it has been heard out.
 
@@ -83,6 +85,7 @@ async def place_call(
     believes to be reached, over which signatures are computed; `url` itself when None. `speed`: 1.0 is real time.
     Stereo is two parties, one a channel; mono is the customer alone. `mixed`: both parties are on one track, as they
     are in a mono recording of a whole call; stereo is mixed down.
+    `on_first_frame` is called when the first of the file is due: every other frame has its time from then on.
 
     Raises:
         CallerError: the file cannot be read, the server refuses, or the connection breaks.
@@ -106,7 +109,7 @@ async def place_call(
             if mixed:
                 order = replace(order, parameters={**order.parameters, "mixed": "true"}, tracks=("inbound",))
             await call.post(session, "/twilio/status", "in-progress")
-            await call.stream(session, order, parties, speed)
+            await call.stream(session, order, parties, speed, on_first_frame)
             seconds = len(parties[0].frames) * FRAME_MS // 1000
             await call.post(session, "/twilio/status", "completed", CallDuration=str(seconds))
     except aiohttp.ClientConnectorError:
@@ -232,7 +235,12 @@ class _Call:
             return body.decode("utf-8", "replace")
 
     async def stream(
-        self, session: aiohttp.ClientSession, order: StreamOrder, parties: list[Party], speed: float
+        self,
+        session: aiohttp.ClientSession,
+        order: StreamOrder,
+        parties: list[Party],
+        speed: float,
+        on_first_frame: Callable[[], None] | None = None,
     ) -> None:
         """Open the media socket and play the file over it."""
         path = urlsplit(order.url).path
@@ -251,7 +259,7 @@ class _Call:
             try:
                 async with asyncio.TaskGroup() as tasks:
                     listener = tasks.create_task(wire.listen())
-                    await wire.play()
+                    await wire.play(on_first_frame)
                     listener.cancel()
             except ExceptionGroup as group:
                 raise group.exceptions[0] from None
@@ -282,13 +290,15 @@ class _Wire:
         self._heard_until_s = 0.0
         self._marks: deque[tuple[float, str]] = deque(maxlen=1000)
 
-    async def play(self) -> None:
+    async def play(self, on_first_frame: Callable[[], None] | None = None) -> None:
         """Send the whole stream, paced by one clock from its first frame to its last."""
         loop = asyncio.get_running_loop()
         await self._send({"event": "connected", "protocol": "Call", "version": "1.0.0"})
         await self._send(self._start())
         try:
             began_s = loop.time()
+            if on_first_frame is not None:
+                on_first_frame()
             for index in range(max(len(party.frames) for party in self._parties)):
                 due_s = began_s + index * FRAME_MS / 1000 / self._speed
                 if (wait_s := due_s - loop.time()) > 0.001:

@@ -12,7 +12,7 @@ OUT: Final = Path(__file__).resolve().parents[2] / "build" / "bench"
 # Name -> module whose `main(arguments)` prints a table and writes the JSON file it is given with --json.
 BENCHES: Final = {
     "calls": "tests.bench.calls",
-    "load": "tests.bench.load",
+    "asr": "tests.bench.asr",
     "wer": "tests.bench.wer",
     "memory": "tests.bench.memory",
     "insights": "tests.bench.insights",
@@ -23,6 +23,8 @@ BENCHES: Final = {
     "overload": "tests.bench.overload",
     "vocabulary": "tests.bench.vocabulary",
     "diarization": "tests.bench.diarization",
+    "silence": "tests.bench.silence",
+    "front": "tests.bench.front",
 }
 
 

@@ -35,7 +35,7 @@ from infra.main import SAMPLE
 from infra.settings import read_settings
 from media_gateway.caller import new_call_sid, place_call
 from tests.bench.calls import quantile
-from tests.bench.load import cpu_s
+from tests.bench.processes import cpu_s
 from tests.bench.speech import decode
 from workers.asr.cores import usable_cores
 from workers.asr.segmenter import Policy

@@ -54,7 +54,7 @@ OTHERS: Final = (
 SPOKEN_SHARE: Final = 0.5
 """Of a call a party speaks about half the time; silence costs next to nothing."""
 WORK_PER_SPEECH: Final = 1.25
-"""Partials and guesses go on top of a final, beams only into some. `make bench load` used 0.1 cores a track, all told,
+"""Partials and guesses go on top of a final, beams only into some. `make bench asr` used 0.1 cores a track, all told,
 with Moonshine base, which measures 0.16 here."""
 MOST_BUSY: Final = 0.8
 """Share of its time that the recogniser may be busy: words have to wait for each other above that."""
