@@ -20,7 +20,9 @@ from infra.embedded import EmbeddedRedis, Services
 from infra.model import Call, Insight, Track, Word
 from infra.store.callbacks import Callback, CallbackStore
 from infra.store.queues import Queue, QueueStore
+from infra.store.speakers import SpeakerStore
 from infra.store.users import User
+from infra.store.vocabulary import VocabularyStore
 from tests.integration.dashboard_world import BEGAN, World, world_on
 
 PROBLEM = "application/problem+json"
@@ -135,7 +137,8 @@ async def test_the_snapshot(world: World) -> None:
     call, track, insights = await full_call(world)
     cursor = await world.tell_insight(call, insights[0])
     snapshot = await world.get(f"/api/v1/calls/{call.id}")
-    assert snapshot.keys() == {"call", "legs", "tracks", "segments", "gaps", "insights", "recording", "cursor"}
+    parts = {"call", "legs", "tracks", "segments", "speakers", "gaps", "insights", "recording", "cursor"}
+    assert snapshot.keys() == parts
     msgspec.convert(snapshot, views.Snapshot)
     assert snapshot["cursor"] == cursor
     assert snapshot["call"]["id"] == str(call.id)
@@ -148,6 +151,8 @@ async def test_the_snapshot(world: World) -> None:
         "role": "customer",
         "label": "inbound",
         "speaker": "SPEAKER_00",
+        "mixed": False,
+        "speakers_revision": 0,
         "closed": False,
         "close_reason": None,
     }
@@ -597,15 +602,23 @@ async def check_description(world: World) -> None:
     description = await world.get("/api/openapi.json")
     assert description["openapi"].startswith("3.1")
     headers = await world.headers()
-    call, _, insights = await full_call(world)
+    call, track, insights = await full_call(world)
     await world.record(call)
+    await SpeakerStore(world.pool).assign(track.id, [], {"SPEAKER_00": "unknown"})
     item = next(insight for insight in insights if insight.kind == "action_item")
     queue = Queue(uuid4(), "Sales", world.tenant)
     await QueueStore(world.pool).put(queue)
     wish = Callback(call.id, "callback", BEGAN, tenant_id=world.tenant)
     await CallbackStore(world.pool).add(wish)
     ids = {"call_id": call.id, "insight_id": item.id, "queue_id": queue.id, "callback_id": wish.id}
-    bodies = {"add_queue": {"name": "Service"}, "change_queue": {"name": "Desk"}}
+    (phrase,) = await VocabularyStore(world.pool).add(world.tenant, ["Contoso"], None)
+    ids |= {"speaker": "SPEAKER_00", "phrase_id": phrase["id"]}
+    bodies = {
+        "add_queue": {"name": "Service"},
+        "change_queue": {"name": "Desk"},
+        "change_speaker": {"role": "customer"},
+        "add_vocabulary": {"phrases": ["Chromecast"]},
+    }
     for operation in OPERATIONS:
         if operation.id == "leave":
             continue

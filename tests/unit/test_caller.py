@@ -13,6 +13,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from infra.tokens import SpentHere, StreamTokens
+from media_gateway.audio import AudioFormat, decode
 from media_gateway.caller import CallerError, place_call, read_parties, read_twiml
 from media_gateway.transports import twilio
 from media_gateway.transports.twilio import TwilioMedia
@@ -151,6 +152,20 @@ def test_files_that_cannot_be_played(tmp_path: Path) -> None:
         with pytest.raises(CallerError, match=path.name) as caught:
             read_parties(path)
         assert "\n" not in str(caught.value)
+
+
+def test_two_channels_become_one_track_where_both_are_to_be_heard_on_it(tmp_path: Path) -> None:
+    path = tmp_path / "two.wav"
+    left, right = b"\x00\x10", b"\x00\x20"
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(2)
+        file.setsampwidth(2)
+        file.setframerate(8000)
+        file.writeframes((left + right) * 8000)
+    assert [party.track for party in read_parties(path)] == ["inbound", "outbound"]
+    (both,) = read_parties(path, mixed=True)
+    assert both.track == "inbound"
+    assert decode(both.frames[25], AudioFormat("mulaw", 8000))[0] == pytest.approx(0x1800, rel=0.05)
 
 
 def test_a_long_silence_is_sent_too(tmp_path: Path) -> None:

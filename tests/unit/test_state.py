@@ -30,8 +30,15 @@ def segment(seq: int, text: str, track: str = "t1", start_ms: int | None = None)
         "start_ms": seq * 1000 if start_ms is None else start_ms,
         "end_ms": seq * 1000 + 900,
         "text": text,
+        "words": [{"w": word, "start_ms": 0, "end_ms": 1, "p": 0.9} for word in text.split()],
         "is_final": False,
     }
+
+
+def speakers(revision: int, *segments: tuple[str, str, str, list[str] | None]) -> dict[str, Any]:
+    named = [{"segment_id": key, "speaker": name, "role": role, "words": words} for key, name, role, words in segments]
+    known = [{"speaker": "SPEAKER_00", "role": "unknown", "source": "guess"}]
+    return {"track_id": "t1", "revision": revision, "speakers": known, "segments": named}
 
 
 def insight(key: str, kind: str, body: dict[str, Any], revision: int = 1) -> dict[str, Any]:
@@ -61,6 +68,7 @@ def a_whole_call() -> list[Event]:
         ("segment.partial", segment(0, "good morn")),
         ("segment.partial", segment(0, "hello", "t2")),
         ("segment.final", segment(0, "Good morning.")),
+        ("speakers", speakers(1, ("t1-0", "SPEAKER_00", "unknown", None))),
         ("insight", insight("i1", "summary", {"text": "first"})),
         ("gap", {"track_id": "t1", "start_ms": 950, "end_ms": 1000, "cause": "loss"}),
         ("lag", {"track_id": "t2", "lag_ms": 3000}),
@@ -71,6 +79,8 @@ def a_whole_call() -> list[Event]:
         ("segment.partial", segment(1, " ")),
         ("segment.final", segment(0, "Hello.", "t2")),
         ("segment.partial", segment(2, "never finished")),
+        ("speakers", speakers(2, ("t1-0", "SPEAKER_01", "agent", ["SPEAKER_00", "SPEAKER_01"]))),
+        ("speakers", speakers(3, ("t1-0", "SPEAKER_01", "customer", ["SPEAKER_00", "SPEAKER_01"]))),
         ("insight", insight("i2", "action_item", {"text": "call back", "status": "open"})),
         ("insight", insight("i1", "summary", {"text": "second"}, 2)),
         ("alert", {"text": "look"}),
@@ -128,7 +138,7 @@ def test_the_end_of_the_story() -> None:
     assert end.call["status"] == "ended"
     assert end.call["duration_ms"] == 21_000
     assert end.call["started_at"] == "2026-03-02T09:00:00Z"
-    assert end.call["ended_at"] == "2026-03-02T09:00:25Z"
+    assert end.call["ended_at"] == "2026-03-02T09:00:28Z"
     assert [line["text"] for line in end.lines()] == ["Good morning.", "Hello."]
     assert [leg["left_at"] is not None for leg in end.legs.values()] == [True, True]
     assert [track["closed"] for track in end.tracks.values()] == [True, True]
@@ -233,3 +243,15 @@ def test_llm_data_has_a_field_a_kind() -> None:
         "settled": True,
         "segment_count": 2,
     }
+
+
+def test_a_person_on_a_mixed_track_is_told_word_by_word() -> None:
+    known = replay(*STORY).segments["t1-0"]
+    assert (known["speaker"], known["role"], known["speakers_revision"]) == ("SPEAKER_01", "customer", 3)
+    assert [word["speaker"] for word in known["words"]] == ["SPEAKER_00", "SPEAKER_01"]
+
+
+def test_speakers_that_come_in_the_wrong_order_end_alike() -> None:
+    last, late = [one for one in STORY if one.type == "speakers"][:0:-1]
+    final = event("segment.final", segment(0, "Good morning."))
+    assert replay(final, last, late) == replay(final, late, last)

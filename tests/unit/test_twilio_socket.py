@@ -247,6 +247,20 @@ async def test_a_signed_stream_without_a_token_is_recorded_as_the_installation_s
         assert exchange.call.call.recorded
 
 
+async def test_a_stream_that_says_so_has_all_parties_on_one_track(exchange: Exchange) -> None:
+    async with exchange.socket() as socket:
+        await socket.send_str(start("CA1", customParameters={"mixed": "true"}))
+        await until(lambda: exchange.registry.calls and exchange.call.tracks)
+        assert [track.mixed for track in exchange.call.tracks] == [True]
+        assert ("join", "unknown") in exchange.call.log  # nobody's in particular
+    async with exchange.socket() as socket:
+        await socket.send_str(start("CA2", sid="MZ2", customParameters={"mixed": "no"}))
+        await until(lambda: len(exchange.registry.calls) == 2)
+        other = next(call for call in exchange.registry.calls.values() if call.call.external_id == "CA2")
+        await until(lambda: other.tracks)
+        assert [track.mixed for track in other.tracks] == [False]
+
+
 async def test_a_token_of_another_call_is_refused_even_when_signed(exchange: Exchange) -> None:
     token = exchange.tokens.seal(StreamGrant(twilio_call_id("CA2"), "CA2"))
     async with exchange.socket() as socket:
