@@ -137,14 +137,16 @@ class Moonshine:
         confidence = math.exp(heard.score)
         if confidence < least or not plausible(text, duration_s, confidence) or not latin(text):
             return NOTHING
-        plain = heard.tokens
+        plain, followed = heard.tokens, None
         if vocabulary:
-            heard = self._bias.improved(state, heard, words, vocabulary, after=after)
+            heard, followed = self._bias.improved(state, heard, words, vocabulary, after=after)
             words = self._words(heard.tokens)
             text, confidence = tidy(" ".join(word for word, _, _ in words)), math.exp(heard.score)
         if not final:
             return Recognition(text, "en", round(confidence, 4), tokens=plain)
-        probabilities, attention = self._decoder.read(state, heard.tokens, after=after)
+        probabilities, attention = (
+            followed.read(heard.tokens) if followed else self._decoder.read(state, heard.tokens, after=after)
+        )
         skipped = given.size // SAMPLES_PER_FRAME
         places = spans(attention[:, skipped:], [(first, after) for _, first, after in words])
         begin_ms, end_ms = given.size // SAMPLES_PER_MS - skipped * MS_PER_FRAME, samples.size // SAMPLES_PER_MS

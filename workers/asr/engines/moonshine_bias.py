@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from workers.asr.engines.biasing import lexicon, marks_after
-from workers.asr.engines.moonshine_decoder import END, Decoder, Hypothesis, State, told
+from workers.asr.engines.moonshine_decoder import END, Decoder, Followed, Hypothesis, State, told
 from workers.asr.engines.pieces import Pieces
 
 TOKENS_AFTER: Final = 4
@@ -51,20 +51,20 @@ class Bias:
         vocabulary: tuple[str, ...],
         *,
         after: Sequence[int] = (),
-    ) -> Hypothesis:
+    ) -> tuple[Hypothesis, Followed | None]:
         """Return what was heard with phrases where they belong.
 
-        Its score is the mean of its tokens' own log-probabilities, nothing added; those behind a phrase count as they
-        were without it. `state` is the one before the first token, `words` are those of `heard`, `after` is what the
-        audio begins with.
+        Where nothing changes, what the decoder made of it comes too, if it was asked. The score of what changes is the
+        mean of its tokens' own log-probabilities, nothing added; those behind a phrase count as they were without it.
+        `state` is the one before the first token, `words` are those of `heard`, `after` is what the audio begins with.
         """
         guesses = lexicon(vocabulary).guesses([word for word, _, _ in words])
         if not guesses:
-            return heard
+            return heard, None
         given = len(after)
         tokens = [*after, *heard.tokens]
-        rows, followed = self._decoder.follow(state, tokens)
-        likely = told(rows, [*tokens, END])
+        followed = self._decoder.follow(state, tokens)
+        likely = told(followed.rows, [*tokens, END])
         changes = []
         for guess in guesses:
             first, behind = given + words[guess.place.start][1], given + words[guess.place.end - 1][2]
@@ -72,19 +72,19 @@ class Bias:
             was = sum(likely[first : behind + TOKENS_AFTER])
             for spelt in guess.spellings:
                 new = self._pieces.encode(spelt + marks)
-                most = float(rows[first, new[0]]) + guess.trust - was
+                most = float(followed.rows[first, new[0]]) + guess.trust - was
                 if most > 0:
                     changes.append(_Change(first, behind, new, guess.trust, most))
-        kept = _best(self._weighed(followed, tokens, likely, changes))
+        kept = _best(self._weighed(followed.state, tokens, likely, changes))
         if not kept:
-            return heard
+            return heard, followed
         for change in sorted(kept, key=lambda change: -change.first):
             tokens[change.first : change.behind] = change.tokens
             likely[change.first : change.behind] = change.likely
-        return Hypothesis(tuple(tokens[given:]), sum(likely[given:]) / len(likely[given:]))
+        return Hypothesis(tuple(tokens[given:]), sum(likely[given:]) / len(likely[given:])), None
 
     def _weighed(
-        self, followed: State, tokens: Sequence[int], likely: Sequence[float], changes: Sequence[_Change]
+        self, state: State, tokens: Sequence[int], likely: Sequence[float], changes: Sequence[_Change]
     ) -> list[_Change]:
         """Return the changes with what they really gain."""
         ended = (*tokens, END)
@@ -92,7 +92,7 @@ class Bias:
         for first in sorted({change.first for change in changes}):
             here = [change for change in changes if change.first == first]
             ways = [(*change.tokens, *ended[change.behind : change.behind + TOKENS_AFTER]) for change in here]
-            for change, way in zip(here, self._decoder.weigh(followed, tokens[:first], ways), strict=True):
+            for change, way in zip(here, self._decoder.weigh(state, tokens[:first], ways), strict=True):
                 gain = sum(way) - sum(likely[first : change.behind + TOKENS_AFTER]) + change.trust
                 weighed.append(replace(change, gain=gain, likely=tuple(way[: len(change.tokens)])))
         return weighed

@@ -30,6 +30,23 @@ class Hypothesis:
     score: float
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Followed:
+    """What the model made of a text, token by token."""
+
+    rows: NDArray[np.float32]
+    """The log-probabilities of what comes at each token and behind the last, shape (tokens + 1, vocabulary)."""
+    looked: NDArray[np.float32]
+    """Where it looked meanwhile, shape (tokens + 1, frames)."""
+    state: State
+    """The state after all of them."""
+
+    def read(self, tokens: Sequence[int]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return of the text's last tokens what `Decoder.read` does."""
+        first = len(self.rows) - 1 - len(tokens)
+        return np.exp(self.rows[np.arange(first, len(self.rows) - 1), list(tokens)]), self.looked[first:-1]
+
+
 class Decoder:
     """The loaded graphs. States are never changed in place, so that one can be decoded more than once."""
 
@@ -140,13 +157,14 @@ class Decoder:
         probabilities = np.exp(_log_softmax(logits[0, len(after) :]))[np.arange(len(tokens)), list(tokens)]
         return probabilities, attention[0, len(after) :]
 
-    def follow(self, state: State, tokens: Sequence[int]) -> tuple[NDArray[np.float32], State]:
-        """Return what the model expects at each of `tokens` and behind them, and the state after all of them.
-
-        That is log-probabilities, shape (tokens + 1, vocabulary).
-        """
-        rows, followed = self._run(state, np.array([[START, *tokens]]))
-        return rows[0], followed
+    def follow(self, state: State, tokens: Sequence[int]) -> Followed:
+        """Run over a whole text; `state` is the one before its first token."""
+        names = [*self._step_outputs]
+        found = dict(
+            zip(names, self._step.run(names, {**state, "input_ids": np.array([[START, *tokens]])}), strict=True)
+        )
+        rows, looked = _log_softmax(found.pop("logits")[0]), found.pop(ALIGNMENT)[0]
+        return Followed(rows, looked, state | {_past(name): cache for name, cache in found.items()})
 
     def weigh(self, state: State, tokens: Sequence[int], ways: Sequence[Sequence[int]]) -> list[list[float]]:
         """Return the log-probability of each token of several ways to go on behind `tokens`, each by itself.
