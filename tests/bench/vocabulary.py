@@ -76,8 +76,8 @@ class Row:
     said: int = 0
     """How often a phrase of the vocabulary is said."""
     found: int = 0
-    invented: int = 0
-    """How often one is written that is neither said there nor written without a vocabulary."""
+    invented: list[str] = field(default_factory=list)
+    """Those that are written where they are neither said nor written without a vocabulary, and in which item."""
     score: Score = field(default_factory=Score)
     audio_s: float = 0.0
     cpu_s: float = 0.0
@@ -143,7 +143,8 @@ def measure(
             row.said += 1
             row.found += min(_times(phrase, shown), 1)
         for phrase in vocabulary:
-            row.invented += max(0, _times(phrase, shown) - max(_times(phrase, said), _times(phrase, before)))
+            if _times(phrase, shown) > max(_times(phrase, said), _times(phrase, before)):
+                row.invented.append(f"{phrase} ({track.name})")
     return halves
 
 
@@ -171,7 +172,7 @@ def table(rows: Sequence[Row]) -> str:
     for row in rows:
         found = f"{row.found}/{row.said} {row.found / row.said:4.0%}" if row.said else "-"
         ratio = row.cpu_s / base[row.kind, row.half] if (row.kind, row.half) in base else 1.0
-        told = f"{row.kind:22} {row.half:9} {row.size:7} {found:>14} {row.invented:8}"
+        told = f"{row.kind:22} {row.half:9} {row.size:7} {found:>14} {len(row.invented):8}"
         lines.append(f"{told} {100 * row.score.wer:6.2f} {ratio:6.2f}")
     return "\n".join(lines)
 
