@@ -49,7 +49,12 @@ def test_what_nobody_said_is_refused(text: str, seconds: float) -> None:
         ("Thank you, thank you.", 2),
         ("All right, all right, all right.", 3),
         ("thank you. Thank you, thank you, thank you.", 4),
-        ("Thank you, thank you. Bye.", 1),
+        ("Thank you, thank you. Bye.", 2),
+        ("That's how that's how that's how that's", 3),
+        ("Hello, yes. We hope you are new. We hope you are new. We hope you are new.", 3),
+        ("zero seven zero seven zero seven zero seven", 1),
+        ("A B A B A B A B", 1),
+        ("so what we do is we do that and then we call you back and then we send it", 1),
     ],
 )
 def test_a_phrase_said_again_and_again_is_counted(text: str, times: int) -> None:
@@ -61,6 +66,10 @@ def test_a_repeated_phrase_has_to_be_sure_of_itself() -> None:
     assert not plausible("Thank you, thank you, thank you.", 1.6, 0.52), "laughter"
     assert not plausible("thank you. Thank you, thank you, thank you.", 1.0, 0.82), "laughter"
     assert plausible("Thank you, thank you.", 1.0, 0.42)
+
+
+def test_a_number_may_repeat_itself() -> None:
+    assert plausible("zero seven zero seven zero seven zero seven", 4.0, 0.5)
 
 
 @pytest.mark.parametrize("text", ["Yes.", "No.", "Hello?", "Mm-hmm.", "Sure.", "Five.", "And I."])

@@ -21,11 +21,12 @@ SUNG: Final = "♪♫♬"
 """Subtitles put these around songs. Nobody sings to an agent; music and far-away voices make a recogniser do it."""
 
 TWICE_TOLD: Final = 3
-"""A text that is one phrase of two words or more so many times has to be sure of itself ..."""
+"""A text that is mostly one phrase of two words or more so many times has to be sure of itself ..."""
 ALWAYS_TOLD: Final = 4
 """... and is refused with so many: 'thank you' over and over is what laughter becomes."""
 SURE: Final = 0.7
 
+_DIGITS: Final = frozenset("oh zero one two three four five six seven eight nine double".split())
 _PHANTOM: Final = re.compile(r"you|thank(s| you) for watching[.!]?", re.IGNORECASE)
 _AFTER_LATIN: Final = "\u0250"
 _SHORTEST_FOR_COMPRESSION: Final = 60
@@ -55,15 +56,24 @@ def loop_length(tokens: Sequence[int], *, repeats: int = 4) -> int:
 
 
 def phrase_repeats(text: str) -> int:
-    """Return how many times a text says one and the same phrase of two words or more and nothing else, 1 for once.
+    """Return how many times in a row a text says one phrase of two words or more, where that is most of it; else 1.
 
-    'No no no no' is one word, and people do say that.
+    'No no no no' is one word, and people do say that; nor do numbers and spelled letters count.
     """
     words = re.findall(r"[\w']+", text.lower())
-    for length in range(2, len(words) // 2 + 1):
-        if len(words) % length == 0 and words == words[:length] * (len(words) // length) and len(set(words)) > 1:
-            return len(words) // length
-    return 1
+    most = 1
+    for length in range(2, min(_LONGEST_CYCLE, len(words) // 2) + 1):
+        run = 0
+        for index in range(length, len(words)):
+            run = run + 1 if words[index] == words[index - length] else 0
+            phrase = set(words[index - length + 1 : index + 1])
+            if 2 * (run + length) >= len(words) and len(phrase) > 1 and not all(map(_is_spelled, phrase)):
+                most = max(most, 1 + run // length)
+    return most
+
+
+def _is_spelled(word: str) -> bool:
+    return len(word) == 1 or word.isdigit() or word in _DIGITS
 
 
 def plausible(text: str, duration_s: float, confidence: float = 1.0) -> bool:
