@@ -18,7 +18,7 @@ from infra.bus.codec import TrackWork
 from infra.bus.streams import START, EventStreams
 from infra.bus.voices import Voices
 from infra.embedded import Services
-from infra.model import Call, Track, TranscriptSegment, Word
+from infra.model import Call, Role, Track, TranscriptSegment, Word
 from infra.store.calls import CallStore
 from infra.store.speakers import Assignment, SpeakersChange, SpeakerStore, change_key, change_to_json
 from infra.store.transcripts import TranscriptStore
@@ -328,6 +328,56 @@ async def test_a_diarizer_that_breaks_takes_no_words_with_it(bench: Bench) -> No
     await followed(bench, work, [(0, ASKS), (1, WANTS)])
     assert await bench.stored(work) == [("SPEAKER_00", "unknown")] * 2
     assert await bench.told(work) == []
+
+
+@pytest.mark.parametrize("trouble", ["nothing to tell", "broke while it grouped"])
+async def test_one_segment_that_cannot_be_told_apart_spoils_no_later_one(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    """All segments are told anew each time, as the built-in diarizer tells them."""
+    voices: dict[UUID, tuple[int, ...]] = {}
+
+    def hear(heard: Heard) -> Labels:
+        troubled = heard.start_ms == 2000
+        if troubled and trouble == "nothing to tell":
+            return {}
+        voices[heard.segment_id] = (0,) * max(1, len(heard.words))
+        if troubled:
+            raise RuntimeError(trouble)
+        if len(voices) > 2:
+            voices.update({key: (1,) * len(numbers) for key, numbers in voices.items()})
+        return dict(voices)
+
+    monkeypatch.setattr(bench.diarizer, "hear", hear)
+    work = await bench.work()
+    await followed(bench, work, [(0, "Yes."), (0, "Hm."), (0, "No."), (0, "Good.")])
+    named = ["SPEAKER_01"] * 4
+    if trouble == "nothing to tell":
+        named[1] = "SPEAKER_00"  # as the door said
+    assert [one for one, _ in await bench.stored(work)] == named
+
+
+async def test_what_could_not_be_stored_is_stored_with_the_next_segment(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work, assign, tries = await bench.work(), bench.store.assign, 0
+    voices: dict[UUID, tuple[int, ...]] = {}
+
+    def hear(heard: Heard) -> Labels:
+        voices[heard.segment_id] = (1,) * max(1, len(heard.words))
+        return dict(voices)
+
+    async def fail_once(track_id: UUID, assignments: Sequence[Assignment], guesses: dict[str, Role]) -> SpeakersChange:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise asyncpg.DeadlockDetectedError
+        return await assign(track_id, assignments, guesses)
+
+    monkeypatch.setattr(bench.diarizer, "hear", hear)
+    monkeypatch.setattr(bench.store, "assign", fail_once)
+    await followed(bench, work, [(0, "Yes."), (0, "No.")])
+    assert [one for one, _ in await bench.stored(work)] == ["SPEAKER_01"] * 2
 
 
 async def test_another_worker_goes_on_with_voices_and_words(bench: Bench) -> None:

@@ -160,10 +160,11 @@ class TrackSpeakers:
             _BUSY.inc(time.thread_time() - began_s)
             return labels, kept
 
+        self._segments[segment.id] = segment  # before it is heard: a later one may tell what this one did not
         labels, kept = await self._service.run(work)
         _AUDIO.inc(samples.size / SAMPLE_RATE_HZ)
-        self._segments[segment.id] = segment
-        await self._tell(labels)
+        if labels:
+            await self._tell({key: numbers for key, numbers in labels.items() if key in self._segments})
         try:
             if kept:
                 await self._service.voices.keep(self._work.track.id, kept)
@@ -175,18 +176,19 @@ class TrackSpeakers:
         changed = [(key, numbers) for key, numbers in labels.items() if self._labels.get(key) != numbers]
         for key, numbers in changed:
             self._leans[key] = _leans(self._segments[key], [speaker_name(number) for number in numbers])
-        self._labels = dict(labels)
-        self._segments = {key: self._segments[key] for key in labels}
         totals: Counter[str] = Counter()
         for leans in self._leans.values():
             totals.update(leans)
         guesses = roles.cast(totals)
-        if not changed and guesses == self._guessed:
-            return
-        self._guessed = guesses
         track_id, service, call = self._work.track.id, self._service, self._work.call
-        assignments = [_assignment(self._segments[key], numbers) for key, numbers in changed]
-        change = await until_stored(lambda: service.store.assign(track_id, assignments, guesses))
+        change = None
+        if changed or guesses != self._guessed:
+            assignments = [_assignment(self._segments[key], numbers) for key, numbers in changed]
+            change = await until_stored(lambda: service.store.assign(track_id, assignments, guesses))
+        self._labels, self._guessed = dict(labels), guesses  # not before they are stored: else they never would be
+        self._segments = {key: self._segments[key] for key in labels}
+        if change is None:
+            return
         event = Event("speakers", call.id, change_to_json(change), key=change_key(change))
         await until_told(service.events, call.tenant_id, event)
 
