@@ -81,6 +81,29 @@ def test_a_segment_of_two_speakers_is_two_turns() -> None:
     assert read(turns, 0.0) == [("agent", "which order"), ("customer", "the last one")]
 
 
+def roles_told(revision: int, other: str) -> dict[str, Any]:
+    """The main speaker's role stands, so that no segment of theirs is named."""
+    known = {"SPEAKER_00": "agent", "SPEAKER_01": other}
+    speakers = [{"speaker": name, "role": role, "source": "guess"} for name, role in known.items()]
+    return {"track_id": MIXED, "revision": revision, "speakers": speakers, "segments": []}
+
+
+def test_who_says_the_lesser_part_of_a_segment_gets_their_role_too() -> None:
+    turns = new_turns()
+    turns.final(heard(1, "which order is it the last"), 0.0)
+    names = ["SPEAKER_00"] * 4 + ["SPEAKER_01"] * 2
+    first = said_by(1, (1, "SPEAKER_00", "agent", names))
+    turns.speakers({**first, "speakers": roles_told(1, "unknown")["speakers"]})
+    assert read(turns, 0.0) == [("agent", "which order is it"), ("unknown", "the last")]
+    assert turns.speakers(roles_told(3, "customer"))
+    assert not turns.speakers(roles_told(2, "supervisor"))  # told late
+    again, anew = turns.next(0.0)
+    assert anew
+    assert [(turn.role, turn.text) for turn in again] == [("agent", "which order is it"), ("customer", "the last")]
+    assert not turns.speakers(roles_told(3, "customer"))
+    assert not turns.waiting()
+
+
 def test_what_was_read_under_another_name_is_read_anew_all_of_it() -> None:
     turns = new_turns()
     turns.final(heard(1, "hello"), 0.0)

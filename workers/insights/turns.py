@@ -33,6 +33,8 @@ class Turns:
         self._segments: dict[UUID, _Segment] = {}
         self._mixed: set[str] = set()
         self._roles: dict[tuple[str, str], Role] = {}
+        self._revisions: dict[str, int] = {}
+        """Of each track that in which `_roles` were told."""
         self._changed = False
 
     def track(self, data: Mapping[str, Any]) -> None:
@@ -56,21 +58,34 @@ class Turns:
 
     def speakers(self, data: Mapping[str, Any]) -> bool:
         """Take whose words are whose from its event; False when nothing reads differently for it."""
-        for one in data["speakers"]:
-            self._roles[data["track_id"], one["speaker"]] = one["role"]
+        track_id, revision = data["track_id"], data["revision"]
+        if self._revisions.get(track_id, 0) < revision:
+            self._revisions[track_id] = revision
+            self._roles |= {(track_id, one["speaker"]): one["role"] for one in data["speakers"]}
         changed = False
         for said in data["segments"]:
             segment = self._segments.get(UUID(said["segment_id"]))
-            if segment is None or segment.facts.get("speakers_revision", 0) >= data["revision"]:
+            if segment is None or segment.facts.get("speakers_revision", 0) >= revision:
                 continue
             names = said["words"] or [None] * len(segment.facts["words"])
             words = [{**word, "speaker": name} for word, name in zip(segment.facts["words"], names, strict=False)]
-            told = {"speaker": said["speaker"], "role": said["role"], "speakers_revision": data["revision"]}
+            told = {"speaker": said["speaker"], "role": said["role"], "speakers_revision": revision}
             segment.facts = {**segment.facts, **told, "words": words}
             turns = self._split(UUID(said["segment_id"]), segment.facts)
             self._changed |= segment.read and turns != segment.turns
             changed |= segment.due_s > 0 or turns != segment.turns
             segment.turns, segment.due_s = turns, 0.0
+        return self._cast_anew(track_id) or changed
+
+    def _cast_anew(self, track_id: str) -> bool:
+        """Give those who say the lesser part of a segment their roles: no event names such a segment for it."""
+        changed = False
+        for segment_id, segment in self._segments.items():
+            if len(segment.turns) > 1 and segment.facts["track_id"] == track_id:
+                turns = self._split(segment_id, segment.facts)
+                changed |= turns != segment.turns
+                self._changed |= segment.read and turns != segment.turns
+                segment.turns = turns
         return changed
 
     def next(self, now_s: float) -> tuple[list[Turn], bool]:
