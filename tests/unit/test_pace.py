@@ -41,6 +41,9 @@ def test_consonants_and_other_peoples_turns_are_no_pauses() -> None:
         ("Ich hätte gerne eine.", "de"),
         ("Quiero el.", "es"),
         ("Je voudrais un.", "fr"),
+        ('He said "I would like to."', "en"),
+        ('He said "two cups"', "en"),
+        ("\u79c1\u306f", "ja"),
     ],
 )
 def test_words_that_ask_for_more(text: str, language: str) -> None:
@@ -49,7 +52,20 @@ def test_words_that_ask_for_more(text: str, language: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "language"),
-    [("", "en"), ("Yes.", "en"), ("What is it for?", "xx"), ("I would like two cups.", "en"), ("Das ist gut.", "de")],
+    [
+        ("", "en"),
+        ("Yes.", "en"),
+        ("What is it for?", "xx"),
+        ("I would like two cups.", "en"),
+        ("Das ist gut.", "de"),
+        ('He said "two cups."', "en"),
+        ("Er sagte \u201eJa.\u201c", "de"),
+        ("Il a dit \u00ab\u00a0oui.\u00a0\u00bb", "fr"),
+        ("\u305d\u3046\u3067\u3059\u3002", "ja"),
+        ("\u662f\u5417\uff1f", "zh"),
+        ("\u0939\u093e\u0901\u0964", "hi"),
+        ("\u0643\u064a\u0641\u061f", "ar"),
+    ],
 )
 def test_words_that_do_not(text: str, language: str) -> None:
     assert not unfinished(text, language)

@@ -18,6 +18,10 @@ _SHARE: Final = 0.8
 """The pause that so many of a speaker's pauses are shorter than ..."""
 _ROOM: Final = 1.2
 """... and so much more is waited for."""
+_ENDS: Final = ".?!\u3002\uff0e\uff1f\uff01\u0964\u061f\u06d4"
+"""The marks that end a sentence: Latin, Chinese and Japanese, Hindi, Arabic, Urdu."""
+_CLOSING: Final = " \"'\u201c\u201d\u2019\u00bb\u00ab)]\u300d\u300f"
+"""What may stand behind them."""
 
 
 class Pace:
@@ -40,8 +44,8 @@ class Pace:
 
 def unfinished(text: str, language: str) -> bool:
     """Return True where the last word of `text` is one that a sentence hardly ever ends with, or no mark ends it."""
-    words = text.split()
-    if not words or words[-1][-1] not in ".?!":
+    words = text.rstrip(_CLOSING).split()
+    if not words or words[-1][-1] not in _ENDS:
         return bool(words)
     return words[-1].strip(".?!,").lower() in _OPEN.get(language, frozenset())
 
