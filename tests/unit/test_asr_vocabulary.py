@@ -46,6 +46,27 @@ class TestDisplayForm:
         assert " ".join(word.w for word in words) == written
         assert all(before.end_ms <= after.start_ms for before, after in pairwise(words))
 
+    @pytest.mark.parametrize(
+        ("heard", "written"),
+        [
+            ("Is it Yahoo!", "Is it Yahoo!"),
+            ("YAHOO! mail", "Yahoo! mail"),
+            ("yahoo. Mail", "Yahoo!. Mail"),
+            ("Yahoo's mail", "Yahoo!'s mail"),
+            ("Contoso Inc. is here", "Contoso Inc. is here"),
+            ("contoso inc. yahoo", "Contoso Inc. Yahoo!"),
+            ("contoso inc, yahoo", "Contoso Inc., Yahoo!"),
+            ("learn .Net and C+", "learn .NET and C++"),
+            ("c .net", "C++ .NET"),
+        ],
+    )
+    def test_marks_that_belong_to_a_phrase_are_written_once(self, heard: str, written: str) -> None:
+        phrases = ("Yahoo!", "Contoso Inc.", ".NET", "C++")
+        text, words = in_display_form(heard, timed(heard), phrases)
+        assert text == written
+        assert " ".join(word.w for word in words) == written
+        assert in_display_form(text, words, phrases) == (text, words)
+
     def test_two_words_that_become_one_last_as_long_as_both(self) -> None:
         _, words = in_display_form("my health harbor, yes", timed("my health harbor, yes"), VOCABULARY)
         assert words[1] == Word("HealthHarbor,", 100, 290, 0.51)

@@ -29,6 +29,9 @@ Vocabulary = tuple[str, ...]
 
 _PART: Final = re.compile(r"[A-Z]+[a-z]*|[a-z]+|[^\W_]")
 """What may be heard as a word of its own: Health and Harbor of HealthHarbor."""
+_AHEAD: Final = re.compile(r"^[^\w\s]*")
+_BEHIND: Final = re.compile(r"[^\w\s]*$")
+"""The marks that a phrase begins and ends with."""
 
 
 class Vocabularies:
@@ -118,7 +121,8 @@ def in_display_form(text: str, words: Sequence[Word], vocabulary: Vocabulary) ->
         after = at + 1
         for end, letters, stop in reversed(list(_runs(tokens, at, most_tokens))):
             if (phrase := phrases.get(letters)) is not None:
-                edits += _rewritten(text, tokens[at].start, stop, phrase)
+                done = edits[-1].end if edits else 0
+                edits += _rewritten(text, *_with_marks(text, done, tokens[at].start, stop, phrase), phrase)
                 after = end
                 break
         at = after
@@ -139,6 +143,17 @@ def _runs(tokens: Sequence[Token], first: int, most: int) -> Iterator[tuple[int,
             yield index + 1, letters + _letters(token.low[:-2]), token.end - 2
         letters += _letters(token.low)
         yield index + 1, letters, token.end
+
+
+def _with_marks(text: str, done: int, start: int, end: int, phrase: str) -> tuple[int, int]:
+    """Return the place of a phrase with those marks around it that it brings itself: 'Yahoo!' gets no second one.
+
+    What lies before `done` is taken.
+    """
+    ahead, behind = _AHEAD.findall(phrase)[0], _BEHIND.findall(phrase)[0]
+    fits_ahead = (size for size in range(len(ahead), 0, -1) if text[done:start].endswith(ahead[-size:]))
+    fits_behind = (size for size in range(len(behind), 0, -1) if text.startswith(behind[:size], end))
+    return start - next(fits_ahead, 0), end + next(fits_behind, 0)
 
 
 def _rewritten(text: str, start: int, end: int, phrase: str) -> list[Edit]:
