@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from media_gateway.app import Gateway
     from webhooks.twilio_status import CallStatus
     from workers.asr.calibration import Choice
+    from workers.asr.language_judge import Languages
     from workers.asr.lighter import Pair
     from workers.asr.speakers import Diarizer
 
@@ -165,7 +166,8 @@ async def _work_asr(settings: Settings) -> None:
     from workers.asr.worker import AsrWorker
 
     os.nice(RECOGNISER_NICENESS)
-    scheduler = Scheduler(recogniser := _open_recogniser(settings), lanes=_recogniser_lanes(settings, recogniser))
+    recogniser, languages = _open_recogniser(settings)
+    scheduler = Scheduler(recogniser, lanes=_recogniser_lanes(settings, recogniser))
     diarizer = _open_diarizer(settings)
     async with _database(settings) as pool, _redis(settings) as redis:
         presence = Presence(redis)
@@ -186,7 +188,8 @@ async def _work_asr(settings: Settings) -> None:
             calls=CallStore(pool),
             transcripts=TranscriptStore(pool),
             scheduler=scheduler,
-            language=settings.asr_language,
+            language=_asked_language(settings),
+            languages=languages,
             vocabularies=Vocabularies(VocabularyStore(pool)),
             speakers=speakers,
         )
@@ -198,9 +201,13 @@ async def _work_asr(settings: Settings) -> None:
                 speakers.close()
 
 
-def _open_recogniser(settings: Settings) -> Pair:
-    """Load the recogniser, warm, and name the lighter one for overload where this machine has it."""
+def _open_recogniser(settings: Settings) -> tuple[Pair, Languages | None]:
+    """Load the recogniser, warm, and name the lighter one for overload where this machine has it.
+
+    With it come the languages that are to be told apart; None where there is one, or the engine does so by itself.
+    """
     from workers.asr.engines import Engine, EngineUnusableError, Server, open_engine
+    from workers.asr.language_engine import for_all_languages
     from workers.asr.lighter import Pair, lighter_model
     from workers.asr.models import ModelMissingError
 
@@ -212,7 +219,7 @@ def _open_recogniser(settings: Settings) -> Pair:
             settings.asr_engine,
             model,
             settings.asr_device,
-            settings.asr_language,
+            _first_language(settings),
             data_dir=settings.hearline_data_dir,
             threads=threads,
             server=Server(settings.asr_base_url, key) if settings.asr_base_url else None,
@@ -227,11 +234,41 @@ def _open_recogniser(settings: Settings) -> Pair:
         if engine is None:
             engine = opened(model)
             engine.warm_up()
+        wide = None
+        if _asked_language(settings) == "auto":
+            wide = for_all_languages(
+                engine,
+                settings.asr_languages,
+                alone=settings.asr_engine != "auto",
+                data_dir=settings.hearline_data_dir,
+                device=settings.asr_device,
+                threads=threads,
+            )
     except (ModelMissingError, EngineUnusableError) as error:
         raise UnusableError(str(error)) from error
+
+    def widened(model: str) -> Engine:
+        return wide.beside(opened(model)) if wide else opened(model)
+
     lighter = lighter_model(engine.name, settings.hearline_data_dir)
-    log.info("recogniser ready", engine=engine.name, lighter=lighter, threads=threads)
-    return Pair(engine, lighter=(lambda: opened(lighter)) if lighter else None, again=lambda: opened(model))
+    ready = wide or engine
+    log.info("recogniser ready", engine=ready.name, lighter=lighter, threads=threads)
+    pair = Pair(ready, lighter=(lambda: widened(lighter)) if lighter else None, again=lambda: widened(model))
+    return pair, wide.languages if wide else None
+
+
+def _asked_language(settings: Settings) -> str:
+    """Return the language of all calls, `auto` where there may be several."""
+    if settings.asr_language == "auto" and len(settings.asr_languages) == 1:
+        return settings.asr_languages[0]
+    return settings.asr_language
+
+
+def _first_language(settings: Settings) -> str:
+    """Return what the first recogniser has to write; `auto` where English is among what may be spoken."""
+    asked = _asked_language(settings)
+    without_english = settings.asr_languages and "en" not in settings.asr_languages
+    return settings.asr_languages[0] if asked == "auto" and without_english else asked
 
 
 def _open_diarizer(settings: Settings) -> Diarizer | None:
@@ -280,7 +317,7 @@ def _automatic_choice(settings: Settings, *, may_measure: bool = False) -> Choic
         return None
     return choose(
         settings.asr_device,
-        settings.asr_language,
+        _first_language(settings),
         data_dir=settings.hearline_data_dir,
         threads=_recogniser_threads(settings),
         tracks=settings.asr_tracks,
@@ -379,11 +416,14 @@ def models_fetch(
     from workers.asr.models import ModelCorruptError, ModelMissingError, fetch
 
     settings = settings_for(None, hearline_data_dir=data_dir)
-    for name in names or _model_names(settings):
+    extra = None if names else _missing_for_languages(settings)
+    for name in [*(names or _model_names(settings)), *([extra] if extra else [])]:
         try:
             fetch(name, settings.hearline_data_dir, typer.echo)
         except (ModelMissingError, ModelCorruptError, OSError) as error:
-            fail(str(error))
+            if name != extra:
+                fail(str(error))
+            typer.echo(f"{error}\nwithout it all calls are taken for English", err=True)
 
 
 @models_cli.command("measure")
@@ -459,6 +499,7 @@ def doctor(json: Annotated[bool, typer.Option("--json", help="as JSON")] = False
     settings = settings_for(None)
     found = [*carry_out(_examine_services(settings)), _examine_model(settings), _examine_speed(settings)]
     found.append(_examine_diarizer(settings))
+    found.append(_examine_languages(settings))
     if json:
         rows = [{"name": name, "value": value, "about": about} for name, value, about in described_settings(settings)]
         typer.echo(msgspec.json.encode({"checks": found, "settings": rows}).decode())
@@ -660,6 +701,32 @@ def _examine_speed(settings: Settings) -> checks.Check:
     return checks.Check("speed", True if enough else None, f"{choice.model}: {choice.why}; measured: {figures}")
 
 
+def _examine_languages(settings: Settings) -> checks.Check:
+    """Say which languages will be told apart, by which model."""
+    from workers.asr.language_engine import multilingual_model
+
+    if (asked := _asked_language(settings)) != "auto":
+        return checks.Check("languages", None, f"{asked} only: the settings say so")
+    if settings.asr_engine not in {"auto", "faster-whisper"}:
+        return checks.Check("languages", None, f"left to ASR_ENGINE={settings.asr_engine}")
+    if missing := _missing_for_languages(settings):
+        return checks.Check("languages", None, f"English only, until `hearline models fetch {missing}` has been run")
+    model = multilingual_model(settings.asr_device, settings.hearline_data_dir, _recogniser_threads(settings))
+    among = ", ".join(settings.asr_languages) or "all that it writes"
+    return checks.Check("languages", True, f"told apart by {model}: {among}")
+
+
+def _missing_for_languages(settings: Settings) -> str | None:
+    """Return the model that would tell languages apart, where that is asked for and none is here."""
+    from workers.asr.engines.faster_whisper import DEFAULT_MODEL
+    from workers.asr.language_engine import multilingual_model
+
+    if settings.asr_engine != "auto" or _asked_language(settings) != "auto":
+        return None
+    here = multilingual_model(settings.asr_device, settings.hearline_data_dir, _recogniser_threads(settings))
+    return None if here else DEFAULT_MODEL
+
+
 def _model_name(settings: Settings) -> str:
     """Return the model that the settings lead to."""
     from workers.asr.engines import choose_engine
@@ -669,7 +736,7 @@ def _model_name(settings: Settings) -> str:
         return model
     if (choice := _automatic_choice(settings)) is not None:
         return choice.model
-    chosen = choose_engine(settings.asr_engine, model, settings.asr_device, settings.asr_language)
+    chosen = choose_engine(settings.asr_engine, model, settings.asr_device, _first_language(settings))
     name: str = import_module(f"workers.asr.engines.{chosen}").DEFAULT_MODEL
     return name
 

@@ -93,6 +93,9 @@ class Settings(BaseSettings):
     asr_model: str | None = Field(None, description="a size, a hub name or a folder")
     asr_device: AsrDevice = Field("auto", description="where it runs")
     asr_language: str = Field("auto", pattern=r"^(auto|[a-z]{2,3})$", description="ISO 639 code, or auto")
+    asr_languages: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="what auto chooses among, comma separated, the main language first (all when unset)"
+    )
     asr_threads: int = Field(
         0, ge=0, le=64, description="threads that one recognition uses; 0: what the machine has, but for one core"
     )
@@ -144,6 +147,15 @@ class Settings(BaseSettings):
         for host in hosts:
             ipaddress.ip_address(host)
         return hosts
+
+    @field_validator("asr_languages", mode="before")
+    @classmethod
+    def _languages(cls, value: Any) -> Any:
+        codes = tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+        for code in codes:
+            if not re.fullmatch(r"[a-z]{2,3}", code):
+                raise ValueError(f"{code} is no ISO 639 code such as en")
+        return tuple(dict.fromkeys(codes))
 
     @field_validator("ice_servers", mode="before")
     @classmethod

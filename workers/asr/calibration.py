@@ -51,6 +51,9 @@ OTHERS: Final = (
     "whisper/tiny",
 )
 
+OTHER: Final = "de"
+"""Any language but English: with `auto` a call may be in one of them, too."""
+
 SPOKEN_SHARE: Final = 0.5
 """Of a call a party speaks about half the time; silence costs next to nothing."""
 WORK_PER_SPEECH: Final = 1.25
@@ -172,7 +175,10 @@ def measure_all(device: str, language: str, *, data_dir: Path, threads: int) -> 
     """Measure every candidate, whatever it takes, and keep the result."""
     device = choose_device(device)
     known = {}
-    for model in candidates(device, language, data_dir):
+    models_here = candidates(device, language, data_dir)
+    if language in {AUTO, ""}:
+        models_here += [model for model in candidates(device, OTHER, data_dir) if model not in models_here]
+    for model in models_here:
         engine, known[model] = measure(model, device, language, data_dir=data_dir, threads=threads)
         engine.close()
     _keep(data_dir, known, device, threads)

@@ -8,7 +8,7 @@ docs/engines.md.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -46,7 +46,7 @@ class Capabilities:
     devices: frozenset[str] = frozenset({"cpu"})
     """Where it can run: `cpu`, `cuda`; `remote` where the audio leaves this machine."""
     batch: int = 1
-    """How many stretches one call may take. 1: the engine has no `transcribe_batch` (see `BatchEngine`)."""
+    """How many stretches one call should take. Above 1 the engine has `transcribe_batch` (see `BatchEngine`)."""
     parallel: int = 1
     """How many calls may be under way at once, each in a thread of its own."""
     partial_ms: int = 900
@@ -70,6 +70,8 @@ class Recognition:
     """The engine's own; see `earlier` in `Engine.transcribe`. Means nothing to another engine."""
     state: object | None = field(default=None, compare=False, repr=False)
     """The same for what cannot be told in numbers: where a streaming engine has come to."""
+    languages: Mapping[str, float] = field(default_factory=dict, compare=False, repr=False)
+    """Where it was asked with `auto` and can tell: how likely the sound is in each language; only ratios count."""
 
 
 @dataclass(frozen=True, slots=True)
