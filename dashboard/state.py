@@ -70,7 +70,7 @@ def from_snapshot(snapshot: Mapping[str, Any]) -> CallState:
         call={name: snapshot["call"][name] for name in _CALL_FACTS},
         legs={leg["id"]: _only(leg, "id", "role", "name", "joined_at", "left_at") for leg in snapshot["legs"]},
         tracks={
-            track["id"]: _only(track, "id", "leg_id", "role", "label", "speaker", "mixed", "closed")
+            track["id"]: _only(track, "id", "leg_id", "role", "label", "speaker", "language", "mixed", "closed")
             for track in snapshot["tracks"]
         },
         segments={segment["segment_id"]: segment for segment in snapshot["segments"]},
@@ -167,8 +167,9 @@ def _leg_left(state: CallState, event: Event) -> CallState:
 
 def _track_opened(state: CallState, event: Event) -> CallState:
     track_id = event.data["track_id"]
-    closed = state.tracks.get(track_id, {"closed": False})["closed"]
-    track = {"id": track_id, **_only(event.data, "leg_id", "role", "label", "speaker"), "closed": closed}
+    known = state.tracks.get(track_id, {"closed": False, "language": None})
+    told = _only(event.data, "leg_id", "role", "label", "speaker")
+    track = {"id": track_id, **told, "closed": known["closed"], "language": known["language"]}
     track["mixed"] = event.data.get("mixed", False)
     return replace(state, tracks={**state.tracks, track_id: track})
 
@@ -254,6 +255,13 @@ def _lag(state: CallState, event: Event) -> CallState:
     return replace(state, lag_ms={**state.lag_ms, event.data["track_id"]: event.data["lag_ms"]})
 
 
+def _language(state: CallState, event: Event) -> CallState:
+    track = state.tracks.get(event.data["track_id"])
+    if track is None:
+        return state
+    return replace(state, tracks={**state.tracks, track["id"]: {**track, "language": event.data["language"]}})
+
+
 def _recording_started(state: CallState, event: Event) -> CallState:
     del event
     return replace(state, recording={**state.recording, "state": "on"}) if state.recording["state"] == "off" else state
@@ -318,6 +326,7 @@ _CHANGES: Final[Mapping[str, Callable[[CallState, Event], CallState]]] = {
     "insight": _insight,
     "gap": _gap,
     "lag": _lag,
+    "language": _language,
     "recording.started": _recording_started,
     "recording.saved": _recording_saved,
     "recording.failed": _recording_failed,

@@ -110,6 +110,7 @@ class TrackView(View, frozen=True):
     role: Role
     label: str
     speaker: str
+    language: str | None
     mixed: bool
     speakers_revision: int
     closed: bool

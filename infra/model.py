@@ -40,6 +40,7 @@ EventType = Literal[
     "gap",
     "lag",
     "speakers",
+    "language",
     "recording.started",
     "recording.saved",
     "recording.failed",

@@ -40,6 +40,8 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO NOTHING
 """
 CLOSE_LEG: Final = "UPDATE legs SET left_at = $2, left_reason = $3 WHERE id = $1 AND left_at IS NULL"
 CLOSE_TRACK: Final = "UPDATE tracks SET closed_at = now(), close_reason = $2 WHERE id = $1 AND closed_at IS NULL"
+LANGUAGE_OF_TRACK: Final = "SELECT language FROM tracks WHERE id = $1"
+SET_LANGUAGE: Final = "UPDATE tracks SET language = $2 WHERE id = $1"
 END_CALL: Final = """
 UPDATE calls SET status = 'ended', end_reason = $2, ended_at = $3, duration_ms = $4, updated_at = now()
 WHERE id = $1 AND status = 'live' AND ($5::text IS NULL OR gateway_id = $5) RETURNING id
@@ -106,7 +108,7 @@ LEGS_OF_CALL: Final = """
 SELECT id, role, name, joined_at, left_at, left_reason FROM legs WHERE call_id = $1 ORDER BY joined_at, id
 """
 TRACKS_OF_CALL: Final = """
-SELECT id, leg_id, role, label, speaker, mixed, speakers_revision, closed_at IS NOT NULL AS closed, close_reason
+SELECT id, leg_id, role, label, speaker, language, mixed, speakers_revision, closed_at IS NOT NULL AS closed, close_reason
 FROM tracks WHERE call_id = $1 ORDER BY speaker, opened_at
 """
 
@@ -192,6 +194,15 @@ class CallStore:
     async def note_act(self, call: Call, user_id: UUID | None, act: str, detail: dict[str, Any]) -> None:
         """Write down what somebody did in a call, or what was done to its caller."""
         await self._pool.execute(NOTE_ACT, call.tenant_id, user_id, act, str(call.id), detail)
+
+    async def language(self, track_id: UUID) -> str | None:
+        """Return what a track was found to speak, None where that is not known yet."""
+        found = await self._pool.fetchval(LANGUAGE_OF_TRACK, track_id)
+        return found if isinstance(found, str) else None
+
+    async def set_language(self, track_id: UUID, language: str) -> None:
+        """Store what a track speaks."""
+        await self._pool.execute(SET_LANGUAGE, track_id, language)
 
     async def settle(self, call_id: UUID) -> None:
         """Store that a call's insights are final."""
