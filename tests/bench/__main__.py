@@ -25,6 +25,8 @@ BENCHES: Final = {
     "diarization": "tests.bench.diarization",
     "silence": "tests.bench.silence",
     "front": "tests.bench.front",
+    "languages": "tests.bench.languages",
+    "capacity": "tests.bench.capacity",
 }
 
 
