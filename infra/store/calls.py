@@ -108,7 +108,8 @@ LEGS_OF_CALL: Final = """
 SELECT id, role, name, joined_at, left_at, left_reason FROM legs WHERE call_id = $1 ORDER BY joined_at, id
 """
 TRACKS_OF_CALL: Final = """
-SELECT id, leg_id, role, label, speaker, language, mixed, speakers_revision, closed_at IS NOT NULL AS closed, close_reason
+SELECT id, leg_id, role, label, speaker, language, mixed, speakers_revision, closed_at IS NOT NULL AS closed,
+    close_reason
 FROM tracks WHERE call_id = $1 ORDER BY speaker, opened_at
 """
 

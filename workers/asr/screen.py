@@ -27,7 +27,10 @@ class Screen:
         self._lag_told_ms = 0
 
     async def partial(self, segment: TranscriptSegment) -> None:
-        """Show what was heard so far; what was shown as settled stays."""
+        """Show what was heard so far; what was shown as settled stays, unless it was in another language."""
+        shown = self._shown.get(segment.seq)
+        if shown is not None and shown.language != segment.language:
+            self._growing.pop(segment.seq, None)
         growing = self._growing.setdefault(segment.seq, Growing())
         if growing.hear(segment.text):
             self._shown[segment.seq] = segment
@@ -60,6 +63,12 @@ class Screen:
         self._lag_told_ms = lag_ms
         await self._publish("lag", {"track_id": self._work.track.id, "lag_ms": lag_ms})
         return True
+
+    async def language(self, language: str, probability: float, chunk: int) -> None:
+        """Tell what the track speaks, as far as was heard up to a chunk."""
+        track_id = self._work.track.id
+        data = {"track_id": track_id, "language": language, "probability": round(probability, 3)}
+        await self._publish("language", data, f"language:{track_id}:{language}:{chunk}")
 
     async def closed(self, reason: str) -> None:
         """Tell that the track has all its words."""

@@ -18,6 +18,7 @@ from infra.store.transcripts import TranscriptStore
 from infra.telemetry import logger
 from workers.asr.engines import Recognition
 from workers.asr.history import History
+from workers.asr.language_judge import LanguageJudge, Languages
 from workers.asr.lateness import Lateness
 from workers.asr.overload import Step
 from workers.asr.pace import unfinished
@@ -71,6 +72,8 @@ class Tools:
     transcripts: TranscriptStore
     scheduler: Scheduler
     language: str
+    languages: Languages | None = None
+    """What a track's language is chosen among; None: it is `language`."""
     vocabularies: Vocabularies | None = None
     speakers: SpeakerService | None = None
     """Tells apart who speaks on mixed tracks; None: nobody does."""
@@ -116,6 +119,8 @@ class TrackSession:
         self._draft: tuple[int, Draft] | None = None
         self._end_ms: int | None = None
         self._speakers = tools.speakers.follow(work) if tools.speakers else None
+        self._judge: LanguageJudge | None = None
+        self._language_told: str | None = None
 
     async def run(self) -> None:
         """Work until the track has ended and its last segment is stored. Raises NotOwnerError."""
@@ -130,6 +135,10 @@ class TrackSession:
         self._next_seq, self._resume_chunk = progress.next_seq, progress.resume_chunk
         self._done_before_seq = progress.next_seq
         await self._tell_again()
+        if tools.languages is not None:
+            known = await until_stored(lambda: tools.calls.language(work.track.id))
+            self._judge = LanguageJudge(tools.languages, known=known)
+            self._language_told = known
         segmenter = Segmenter(
             SpeechDetector(),
             policy_for(tools.scheduler.capabilities),
@@ -253,11 +262,11 @@ class TrackSession:
         await self._show(decode, draft.recognition)
         return draft
 
-    def _ask(self, decode: Decode) -> Request:
+    def _ask(self, decode: Decode, language: str | None = None) -> Request:
         seq, draft = self._draft or (-1, None)
         return self._tools.scheduler.ask(
             decode.samples,
-            language=self._tools.language,
+            language=language or (self._judge.ask() if self._judge else self._tools.language),
             kind=decode.kind,
             caller=self._work.call.id,
             due_ms=self._late.oldest_due_ms if decode.kind == "final" else self._late.received_ms,
@@ -273,7 +282,26 @@ class TrackSession:
             request.leave()
         draft = Draft(request.engine, recognition)
         self._draft = (decode.seq, draft)
-        return draft
+        if self._judge is None:
+            return draft
+        spoken_ms = decode.end_ms - decode.start_ms
+        self._judge.hear(decode.seq, spoken_ms, recognition)
+        if decode.kind == "partial" or self._judge.accepts(recognition, spoken_ms):
+            return draft
+        again = self._ask(decode, self._judge.language)
+        try:
+            recognition = await again.answer
+        finally:
+            again.leave()
+        return Draft(again.engine, recognition)
+
+    async def _tell_language(self) -> None:
+        judge, track_id = self._judge, self._work.track.id
+        if judge is None or judge.found is None or judge.found == self._language_told:
+            return
+        self._language_told = language = judge.found
+        await until_stored(lambda: self._tools.calls.set_language(track_id, language))
+        await self._screen.language(language, judge.probability, self._newest_seq)
 
     async def _show_partial(self, decode: Decode) -> None:
         try:
@@ -293,6 +321,7 @@ class TrackSession:
         while (decode := await self._finals.get()) is not None:
             draft = await self._final_words(decode)
             self._late.storing()
+            await self._tell_language()
             if draft is not None:
                 self._history.add(decode, draft)
             if draft is not None and draft.recognition.text:
