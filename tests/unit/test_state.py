@@ -141,7 +141,7 @@ def test_the_end_of_the_story() -> None:
     assert end.call["status"] == "ended"
     assert end.call["duration_ms"] == 21_000
     assert end.call["started_at"] == "2026-03-02T09:00:00Z"
-    assert end.call["ended_at"] == "2026-03-02T09:00:28Z"
+    assert end.call["ended_at"] == "2026-03-02T09:00:31Z"
     assert [line["text"] for line in end.lines()] == ["Good morning.", "Hello."]
     assert [leg["left_at"] is not None for leg in end.legs.values()] == [True, True]
     assert [track["closed"] for track in end.tracks.values()] == [True, True]
