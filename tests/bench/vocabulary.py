@@ -136,7 +136,7 @@ def measure(
         row.audio_s += track.duration_s
         text = " ".join(filter(None, texts))
         shown, _ = in_display_form(text, (), vocabulary)
-        before = plain.setdefault(track.name, text)
+        before, _ = in_display_form(plain.setdefault(track.name, text), (), vocabulary)
         row.score += score(_spoken(track.reference), _spoken(shown))
         said = _spoken(track.reference)
         for phrase in item.phrases:
