@@ -305,6 +305,33 @@ class TestUndisturbed:
         assert [segment.seq for segment in finals] == list(range(len(finals)))
         await assert_complete(desk, work, finals, breaks=0)
 
+    async def test_what_was_recognised_in_time_is_not_recognised_again_because_the_store_is_slow(
+        self, desk: Desk, speech: list[AudioChunk], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Later segments begin while the final of an earlier one, whose words are there already, waits its turn."""
+        asked: list[int] = []
+        transcribe = desk.engine.transcribe
+
+        def counting(samples: NDArray[np.float32], *, final: bool, **others: Any) -> Recognition:
+            if final:
+                asked.append(zlib.crc32(samples.tobytes()))
+            return transcribe(samples, final=final, **others)
+
+        class Slow(TranscriptStore):
+            async def commit(self, *args: Any, **others: Any) -> None:
+                await asyncio.sleep(0.3)
+                await super().commit(*args, **others)
+
+        monkeypatch.setattr(desk.engine, "transcribe", counting)
+        work = track_work()
+        running = asyncio.create_task(desk.session(work, transcripts=Slow(desk.pool)).run())
+        for piece in speech:
+            await desk.feed(work, [piece])
+            await asyncio.sleep(0.005)
+        await running
+        assert len(await desk.finals(work)) >= 5
+        assert len(set(asked)) == len(asked)
+
     async def test_a_final_says_who_spoke_when_and_what(self, desk: Desk, speech: list[AudioChunk]) -> None:
         work = await desk.whole_track(speech)
         for segment in await desk.finals(work):

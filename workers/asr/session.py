@@ -231,6 +231,7 @@ class TrackSession:
         for action in actions:
             if isinstance(action, Drop):
                 self._done_before_seq = max(self._done_before_seq, action.seq + 1)
+                self._forget_speculation(action.seq)
                 await self._screen.retract(action.seq)
             elif action.kind == "partial":
                 if self._partial is None or self._partial.done():
@@ -342,8 +343,8 @@ class TrackSession:
             return None
 
     def _forget_speculation(self, seq: int) -> None:
-        """Stop decoding what the speaker has gone on from."""
-        for key in [key for key in self._speculation if key[0] <= seq]:
+        """Stop decoding what the speaker has gone on from; the words of earlier segments may still be waited for."""
+        for key in [key for key in self._speculation if key[0] == seq]:
             self._speculation.pop(key).forget()
 
     async def _store(self, decode: Decode, recognition: Recognition) -> None:
