@@ -148,7 +148,8 @@ class _TwilioSocket(MediaSocket):
         self._signed = signed
         self._protocol = TwilioStream()
         self._lines: dict[str, Line] = {}
-        self._mixed = False
+        self._mixed: str | None = None
+        """The track on which all parties are heard, if there is one."""
         self._time = asyncio.get_running_loop().time
         self._conversation: Conversation | None = None
         self._voice: PacketVoice | None = None
@@ -202,7 +203,8 @@ class _TwilioSocket(MediaSocket):
         except AudioFormatError as error:
             raise ProtocolError(CloseCode.UNSUPPORTED, "unsupported-audio", str(error)) from None
         grant = await self._twilio.grant(start, signed=self._signed)
-        self._mixed = start.parameters.get("mixed") == "true"
+        if start.parameters.get("mixed") == "true" and len(start.tracks) == 1:  # of two tracks each is somebody's own
+            (self._mixed,) = start.tracks
         stream = Stream(audio_format, {self._role(name) for name in start.tracks})
         stream.last_ms = self._time() * 1000
         call = Call(
@@ -253,11 +255,11 @@ class _TwilioSocket(MediaSocket):
 
     def _line(self, name: str) -> Line:
         assert self.call is not None
-        return self.call.line(self._role(name), name, mixed=self._mixed)
+        return self.call.line(self._role(name), name, mixed=name == self._mixed)
 
     def _role(self, name: str) -> Role:
         """Return whose track it is; nobody's where all parties are heard on it."""
-        return "unknown" if self._mixed else _ROLES[name]
+        return "unknown" if name == self._mixed else _ROLES[name]
 
 
 def _frame_ms(stream: Stream, payload: bytes) -> int:

@@ -142,6 +142,24 @@ async def test_both_tracks_are_two_parties(exchange: Exchange) -> None:
     }
 
 
+@pytest.mark.parametrize("announced", [("inbound",), ("inbound", "outbound")])
+async def test_a_mixed_track_is_one_line_and_no_other_track_lands_on_it(
+    exchange: Exchange, announced: tuple[str, ...]
+) -> None:
+    """With two tracks each party is heard alone; one that was not announced is not the mixed one."""
+    async with exchange.socket() as socket:
+        await socket.send_str(start(tracks=announced, customParameters={"mixed": "true"}))
+        await talk(socket, range(20), "inbound", "outbound")
+        await socket.send_str(stop())
+        await closed(socket)
+
+    mixed = len(announced) == 1
+    assert [(track.label, track.mixed) for track in exchange.call.tracks] == [("inbound", mixed), ("outbound", False)]
+    assert set(exchange.call.sinks) == {"unknown" if mixed else "customer", "agent"}
+    assert {sink.chunks[-1].end_ms - sink.chunks[0].start_ms for sink in exchange.call.sinks.values()} == {400}
+    assert exchange.meter.outcomes == {"placed": 40}
+
+
 @pytest.mark.parametrize(
     "url",
     [
