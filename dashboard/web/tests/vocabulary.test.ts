@@ -31,14 +31,19 @@ describe('phrases that are pasted', () => {
 
 describe('phrases that will not do', () => {
   it('are named', () => {
-    expect(faultIn(['fine', 'x'.repeat(101)], 0)).toContain('“xxxxxxxxxxxxxxxxxxxxxxxx…” is longer');
-    expect(faultIn(['fine', '—'], 0)).toBe('“—” has neither letters nor digits');
-    expect(faultIn(['7', 'Größe', '東京', '😀'.repeat(50).concat('a')], 0)).toBeNull();
+    expect(faultIn(['fine', 'x'.repeat(101)], [], null)).toContain('“xxxxxxxxxxxxxxxxxxxxxxxx…” is longer');
+    expect(faultIn(['fine', '—'], [], null)).toBe('“—” has neither letters nor digits');
+    expect(faultIn(['7', 'Größe', '東京', '😀'.repeat(50).concat('a')], [], null)).toBeNull();
   });
 
   it('are counted against the room there is', () => {
-    expect(faultIn(['a', 'b'], PHRASES_MAX - 2)).toBeNull();
-    expect(faultIn(['a', 'b'], PHRASES_MAX - 1)).toBe('There is room for 1 more, and these are 2');
-    expect(faultIn(['a'], PHRASES_MAX)).toContain('remove some first');
+    const many = (count: number) => Array.from({ length: count }, (_, at) => phrase(`Phrase ${at}`));
+    expect(faultIn(['a', 'b'], many(PHRASES_MAX - 2), null)).toBeNull();
+    expect(faultIn(['a', 'b'], many(PHRASES_MAX - 1), null)).toBe(
+      'There is room for 1 more, and these are 2',
+    );
+    expect(faultIn(['a'], many(PHRASES_MAX), null)).toContain('remove some first');
+    expect(faultIn(['PHRASE 7'], many(PHRASES_MAX), null)).toBeNull();
+    expect(faultIn(['PHRASE 7'], many(PHRASES_MAX), 'a queue')).toContain('remove some first');
   });
 });

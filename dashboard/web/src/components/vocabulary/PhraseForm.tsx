@@ -27,7 +27,7 @@ export function PhraseForm({ known, queues, refusal, busy, onEdit, onAdd }: Phra
   const phrases = phrasesOf(typed);
   const added = newPhrases(phrases, known, queueId);
   const there = phrases.length - added.length;
-  const fault = faultIn(added, known.length);
+  const fault = faultIn(added, known, queueId);
   // What the server refused may be tried again as it is: it may only have been away.
   const ready = added.length > 0 && fault === null;
 

@@ -30,16 +30,27 @@ export function newPhrases(
   return phrases.filter((phrase) => !there.has(phrase));
 }
 
-/** What is wrong with them, as far as it can be told without asking the server; null: nothing. */
-export function faultIn(phrases: readonly string[], knownCount: number): string | null {
+/**
+ * What is wrong with them, as far as it can be told without asking the server; null: nothing. One that is there in
+ * another case is written anew and takes no room.
+ */
+export function faultIn(
+  phrases: readonly string[],
+  known: readonly Phrase[],
+  queueId: string | null,
+): string | null {
   const long = phrases.find((phrase) => [...phrase].length > PHRASE_MAX_CHARS);
   if (long) return `“${[...long].slice(0, 24).join('')}…” is longer than ${PHRASE_MAX_CHARS} characters`;
   const odd = phrases.find((phrase) => !WORDLIKE.test(phrase));
   if (odd) return `“${odd}” has neither letters nor digits`;
-  const room = PHRASES_MAX - knownCount;
-  if (phrases.length > room)
+  const there = new Set(
+    known.flatMap(({ phrase, queue_id }) => (queue_id === queueId ? phrase.toLowerCase() : [])),
+  );
+  const more = phrases.filter((phrase) => !there.has(phrase.toLowerCase())).length;
+  const room = PHRASES_MAX - known.length;
+  if (more > room)
     return room > 0
-      ? `There is room for ${room} more, and these are ${phrases.length}`
+      ? `There is room for ${room} more, and these are ${more}`
       : `There are ${plural(PHRASES_MAX, 'phrase')} already; remove some first`;
   return null;
 }
