@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import type { LiveEvent, Pause, Peaks, Recording, Word } from '../src/api/types';
+import type { LiveEvent, Pause, Peaks, Recording, Track, Word } from '../src/api/types';
 import { holesOf } from '../src/components/recording/holes';
+import { lanesOf } from '../src/components/recording/lanes';
 import { barsOf, heightOf, quietSpans } from '../src/components/recording/peaks';
 import { Playback, type Sound } from '../src/components/recording/playback';
 import { annotate } from '../src/components/transcript/annotate';
@@ -226,5 +227,24 @@ describe('the word being spoken', () => {
     const gaps = [{ track_id: 't', start_ms: 2000, end_ms: 3000, cause: 'x' }];
     const rows = rowsOf({ segments, gaps, speakers: {} }, 'en');
     expect([0, 1500, 2500, 6000].map((ms) => spokenRow(rows, ms))).toEqual([-1, 0, 0, 2]);
+  });
+});
+
+describe('whose the lanes of a recording are', () => {
+  const track = (id: string, role: Track['role'], mixed = false): [string, Track] => [
+    id,
+    { id, leg_id: 'leg', role, label: id, speaker: id, closed: true, mixed, language: null },
+  ];
+  const lanes = (...tracks: [string, Track][]) => lanesOf(Object.fromEntries(tracks));
+
+  it('the customer is above and the agent below', () => {
+    expect(lanes(track('one', 'customer'), track('two', 'agent'))).toEqual(['customer', 'agent']);
+    expect(lanes()).toEqual(['customer', 'agent']);
+  });
+
+  it('nobody in particular has the lane of a track that several share, and the empty one has no name', () => {
+    expect(lanes(track('room', 'unknown', true))).toEqual([null, 'unknown']);
+    expect(lanes(track('line', 'customer', true))).toEqual(['unknown', null]);
+    expect(lanes(track('line', 'customer'), track('room', 'unknown', true))).toEqual(['customer', 'unknown']);
   });
 });

@@ -10,7 +10,7 @@ import {
 import { useQuery } from '@tanstack/react-query';
 import { useEffect, useMemo, useRef, useState } from 'react';
 import { api } from '../../api/client';
-import type { Recording } from '../../api/types';
+import type { Recording, Role } from '../../api/types';
 import { clock, words } from '../../format';
 import type { CallState } from '../../state/call';
 import { Banner } from '../Banner';
@@ -19,6 +19,7 @@ import { RoleAvatar } from '../RoleAvatar';
 import { lossesOf } from '../transcript/losses';
 import { HoleList } from './HoleMarks';
 import { holesOf } from './holes';
+import { lanesOf } from './lanes';
 import { useMoment } from './PlaybackContext';
 import { quietSpans } from './peaks';
 import type { Playback } from './playback';
@@ -45,6 +46,7 @@ export function RecordingPlayer({ state, recording, playback }: RecordingPlayerP
     queryFn: ({ signal }) => api.peaks(call.id, signal),
     staleTime: Number.POSITIVE_INFINITY,
   });
+  const lanes = useMemo(() => lanesOf(tracks), [tracks]);
   const durationMs = recording.duration_ms ?? peaks.data?.duration_ms ?? call.duration_ms ?? 0;
   const holes = useMemo(
     () => holesOf({ gaps, tracks, legs, pauses }, durationMs),
@@ -85,12 +87,16 @@ export function RecordingPlayer({ state, recording, playback }: RecordingPlayerP
         <Time playback={playback} durationMs={durationMs} />
         <div className={classes.wave}>
           <div className={classes.parties}>
-            {(['customer', 'agent'] as const).map((role) => (
-              <span key={role} title={ROLE_MARKS[role].word}>
-                <RoleAvatar role={role} size={22} />
-                <span className="visually-hidden">{ROLE_MARKS[role].word}</span>
-              </span>
-            ))}
+            {lanes.map(
+              (role, at) =>
+                role && (
+                  // biome-ignore lint/suspicious/noArrayIndexKey: there are two, above and below
+                  <span key={at} title={laneName(role)} style={{ gridRow: at + 1 }}>
+                    <RoleAvatar role={role} size={22} />
+                    <span className="visually-hidden">{laneName(role)}</span>
+                  </span>
+                ),
+            )}
           </div>
           <Waveform playback={playback} peaks={peaks.data ?? null} durationMs={durationMs} holes={holes} />
         </div>
@@ -139,6 +145,8 @@ export function RecordingPlayer({ state, recording, playback }: RecordingPlayerP
     </section>
   );
 }
+
+const laneName = (role: Role) => (role === 'unknown' ? 'All speakers' : ROLE_MARKS[role].word);
 
 const formatWord = (format: string) => (format === 'opus' ? 'Ogg Opus' : format.toUpperCase());
 
