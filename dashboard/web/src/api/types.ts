@@ -352,5 +352,5 @@ export interface System {
   overload?: { step: number; lag_ms: number };
 }
 
-export const EXPORT_FORMATS = ['txt', 'srt', 'vtt', 'csv', 'json'] as const;
+export const EXPORT_FORMATS = ['txt', 'pdf', 'srt', 'vtt', 'csv', 'json'] as const;
 export type ExportFormat = (typeof EXPORT_FORMATS)[number];

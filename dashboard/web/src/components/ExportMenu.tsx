@@ -5,6 +5,7 @@ import {
   IconBraces,
   IconDownload,
   IconFileText,
+  IconFileTypePdf,
   IconTable,
 } from '@tabler/icons-react';
 import { api } from '../api/client';
@@ -12,6 +13,7 @@ import { EXPORT_FORMATS, type ExportFormat } from '../api/types';
 
 const FORMATS: Record<ExportFormat, { icon: Icon; word: string }> = {
   txt: { icon: IconFileText, word: 'Plain text' },
+  pdf: { icon: IconFileTypePdf, word: 'Pages (PDF)' },
   srt: { icon: IconBadgeCc, word: 'Subtitles (SRT)' },
   vtt: { icon: IconBadgeCc, word: 'Subtitles (WebVTT)' },
   csv: { icon: IconTable, word: 'Table (CSV)' },
