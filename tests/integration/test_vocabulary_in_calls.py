@@ -1,6 +1,7 @@
 """From the API to the transcript: what a running call's recogniser listens for."""
 
 import asyncio
+import dataclasses
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -77,6 +78,21 @@ class TestOfCalls:
         assert await of(world, kept, call) == ("Lumenthal", "zyrvana", "Sales", "Service")
         await world.calls.set_stage(call.id, "waiting", queue_id=service.id, agent_id=None)
         assert await of(world, kept, call) == ("Portalis", "Zyrvana", "Sales", "Service")
+
+    async def test_they_are_known_before_the_first_recognition(self, world: World) -> None:
+        kept, call = Vocabularies(VocabularyStore(world.pool)), await world.call()
+        await add(world, "Zyrvana")
+        await kept.look_up(call)
+        assert kept.of(call) == ("Zyrvana",)
+
+    async def test_a_track_is_begun_without_them_while_the_store_is_away(self, world: World) -> None:
+        kept, call = Vocabularies(VocabularyStore(world.pool)), await world.call()
+        await world.pool.execute("ALTER TABLE vocabulary RENAME TO away")
+        try:
+            await kept.look_up(call)
+        finally:
+            await world.pool.execute("ALTER TABLE away RENAME TO vocabulary")
+        assert kept.of(call) == ()
 
     async def test_agents_take_part_by_their_names(self, world: World) -> None:
         kept, call = Vocabularies(VocabularyStore(world.pool)), await world.call()
@@ -178,18 +194,29 @@ async def test_a_phrase_added_through_the_api_changes_what_a_running_calls_trans
         return (await until(finals, within_s=60))[number - 1]
 
     said: list[list[AudioChunk]] = []
-    session = TrackSession(work, Holding(Lease("1-0", codec.work_to_bytes(work), 1)), tools)
+    holding = Holding(Lease("1-0", codec.work_to_bytes(work), 1))
+    session = TrackSession(work, holding, tools)
     async with asyncio.TaskGroup() as tasks, running(kept):
         parts = [tasks.create_task(tools.scheduler.run()), tasks.create_task(session.run())]
         before = await say(1)
         await add(world, "Kaito Yamamoto", "an APPOINTMENT")
         await until(lambda: len(kept.of(call)) == 2)
         after = await say(2)
+        parts.pop().cancel()
+        await audio.append((work.track.id, chunk) for chunk in chunks(sentence, first=sum(map(len, said))))
+        next_worker = dataclasses.replace(tools, vocabularies=Vocabularies(VocabularyStore(world.pool)))
+        parts.append(tasks.create_task(TrackSession(work, holding, next_worker).run()))
+
+        async def taken_over() -> bool:
+            return len(await transcripts.of_track(work.track.id)) == 3
+
+        await until(taken_over, within_s=60)
         for part in parts:
             part.cancel()
     assert "Kaito" not in before
     assert "Kaito Yamamoto" in after
-    (first, second) = await transcripts.of_track(work.track.id)
+    (first, second, third) = await transcripts.of_track(work.track.id)
+    assert "Kaito Yamamoto" in third.text
     assert ("had an appointment" in first.text, "had an APPOINTMENT" in second.text) == (True, True)
     assert "had an appointment" in second.original_text
     assert " ".join(word.w for word in second.words) == second.text

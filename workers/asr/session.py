@@ -132,6 +132,8 @@ class TrackSession:
         if progress.closed:
             await self._close(progress.close_reason or "ended")  # its last owner may not have come to telling it
             return
+        if tools.vocabularies is not None:
+            await tools.vocabularies.look_up(work.call)
         self._next_seq, self._resume_chunk = progress.next_seq, progress.resume_chunk
         self._done_before_seq = progress.next_seq
         await self._tell_again()

@@ -21,6 +21,8 @@ REFRESH_S: Final = 2.0
 """A change, and the queue that a call comes to, are known after so long at the latest."""
 PART_CHARS: Final = 4
 """A part of a name, as which an agent may be called, takes part by itself from this length on."""
+FIRST_S: Final = 0.5
+"""A track waits so long at most for its call's phrases before anything of it is recognised."""
 FORGET_S: Final = 60.0
 """A call that has not asked for so long is taken for over."""
 
@@ -50,12 +52,22 @@ class Vocabularies:
         self._news = asyncio.Event()
 
     def of(self, call: Call) -> Vocabulary:
-        """Return what is known now; nothing at a call's first recognition, for which nobody waits."""
+        """Return what is known now; nothing as long as nobody has looked."""
         if call.id not in self._asked_s:
             self._tenants[call.id] = call.tenant_id
             self._news.set()
         self._asked_s[call.id] = time.monotonic()
         return self._known.get(call.id, ())
+
+    async def look_up(self, call: Call) -> None:
+        """Look for a call's phrases before its first recognition: of a track taken over that is a final."""
+        if self.of(call):
+            return
+        try:
+            async with asyncio.timeout(FIRST_S):
+                await self.refresh()
+        except Exception as error:  # noqa: BLE001  (the words go on without)
+            log.warning("vocabulary not looked up", error=type(error).__name__)
 
     async def run(self) -> None:
         """Look for changes for ever."""
