@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Phrase } from '../src/api/types';
-import { faultIn, newPhrases, PHRASES_MAX, phrasesOf } from '../src/components/vocabulary/draft';
+import { faultIn, newPhrases, PHRASES_MAX, phrasesOf, respelled } from '../src/components/vocabulary/draft';
 
 const phrase = (text: string, queue_id: string | null = null): Phrase => ({
   id: text,
@@ -45,5 +45,11 @@ describe('phrases that will not do', () => {
     expect(faultIn(['a'], many(PHRASES_MAX), null)).toContain('remove some first');
     expect(faultIn(['PHRASE 7'], many(PHRASES_MAX), null)).toBeNull();
     expect(faultIn(['PHRASE 7'], many(PHRASES_MAX), 'a queue')).toContain('remove some first');
+  });
+
+  it('are told when they are there in another case, for the same calls', () => {
+    const known = [phrase('Zyrvana'), phrase('Portalis', 'a queue')];
+    expect(respelled(['ZYRVANA', 'portalis', 'Lumenthal'], known, null)).toEqual(['ZYRVANA']);
+    expect(respelled(['ZYRVANA', 'portalis'], known, 'a queue')).toEqual(['portalis']);
   });
 });

@@ -4,7 +4,7 @@ import { ProblemError } from '../../api/client';
 import type { Phrase, Queue } from '../../api/types';
 import { faultOf } from '../../faults';
 import { plural } from '../../format';
-import { faultIn, newPhrases, PHRASE_MAX_CHARS, PHRASES_MAX, phrasesOf } from './draft';
+import { faultIn, newPhrases, PHRASE_MAX_CHARS, PHRASES_MAX, phrasesOf, respelled } from './draft';
 import classes from './PhraseForm.module.css';
 
 const EVERY_CALL = '';
@@ -27,6 +27,7 @@ export function PhraseForm({ known, queues, refusal, busy, onEdit, onAdd }: Phra
   const phrases = phrasesOf(typed);
   const added = newPhrases(phrases, known, queueId);
   const there = phrases.length - added.length;
+  const anew = respelled(added, known, queueId).length;
   const fault = faultIn(added, known, queueId);
   // What the server refused may be tried again as it is: it may only have been away.
   const ready = added.length > 0 && fault === null;
@@ -67,7 +68,8 @@ export function PhraseForm({ known, queues, refusal, busy, onEdit, onAdd }: Phra
           }}
         />
         <p className={classes.note} role="status">
-          {there > 0 && `${plural(there, 'is', 'are')} there already.`}
+          {there > 0 && `${plural(there, 'is', 'are')} there already. `}
+          {anew > 0 && `${plural(anew, 'is', 'are')} there in another spelling, which this one replaces.`}
         </p>
         <Button type="submit" loading={busy} disabled={!ready} data-testid="phrase-add">
           {added.length > 1 ? `Add ${added.length} phrases` : 'Add'}

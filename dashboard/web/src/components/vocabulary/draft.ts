@@ -30,9 +30,21 @@ export function newPhrases(
   return phrases.filter((phrase) => !there.has(phrase));
 }
 
+/** Those that are there in another case and will be written anew. */
+export function respelled(
+  phrases: readonly string[],
+  known: readonly Phrase[],
+  queueId: string | null,
+): string[] {
+  const there = new Set(
+    known.flatMap(({ phrase, queue_id }) => (queue_id === queueId ? phrase.toLowerCase() : [])),
+  );
+  return phrases.filter((phrase) => there.has(phrase.toLowerCase()));
+}
+
 /**
- * What is wrong with them, as far as it can be told without asking the server; null: nothing. One that is there in
- * another case is written anew and takes no room.
+ * What is wrong with them, as far as it can be told without asking the server; null: nothing. Those that are
+ * only written anew take no room.
  */
 export function faultIn(
   phrases: readonly string[],
@@ -43,10 +55,7 @@ export function faultIn(
   if (long) return `“${[...long].slice(0, 24).join('')}…” is longer than ${PHRASE_MAX_CHARS} characters`;
   const odd = phrases.find((phrase) => !WORDLIKE.test(phrase));
   if (odd) return `“${odd}” has neither letters nor digits`;
-  const there = new Set(
-    known.flatMap(({ phrase, queue_id }) => (queue_id === queueId ? phrase.toLowerCase() : [])),
-  );
-  const more = phrases.filter((phrase) => !there.has(phrase.toLowerCase())).length;
+  const more = phrases.length - respelled(phrases, known, queueId).length;
   const room = PHRASES_MAX - known.length;
   if (more > room)
     return room > 0
