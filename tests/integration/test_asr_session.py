@@ -324,11 +324,11 @@ class TestUndisturbed:
 
         monkeypatch.setattr(desk.engine, "transcribe", counting)
         work = track_work()
-        running = asyncio.create_task(desk.session(work, transcripts=Slow(desk.pool)).run())
-        for piece in speech:
-            await desk.feed(work, [piece])
-            await asyncio.sleep(0.005)
-        await running
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(desk.session(work, transcripts=Slow(desk.pool)).run())
+            for piece in speech:
+                await desk.feed(work, [piece])
+                await asyncio.sleep(0.005)
         assert len(await desk.finals(work)) >= 5
         assert len(set(asked)) == len(asked)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import dropwhile
 from pathlib import Path
 from typing import Final, Self
@@ -20,7 +21,7 @@ from workers.asr import models
 from workers.asr.engines import Capabilities, Context, EngineUnusableError, Recognition, Server
 from workers.asr.engines.alignment import spans
 from workers.asr.engines.moonshine_bias import Bias
-from workers.asr.engines.moonshine_decoder import END, Decoder
+from workers.asr.engines.moonshine_decoder import END, Decoder, Hypothesis, State
 from workers.asr.engines.moonshine_graphs import TOKENS
 from workers.asr.engines.pieces import Pieces
 from workers.asr.text import latin, plausible, tidy
@@ -47,13 +48,34 @@ REPEATED_TOKENS: Final = 4
 NOTHING: Final = Recognition("", "en", 0.0)
 PARALLEL: Final = 8
 """The graphs may be run by any number of threads; each holds a few tens of MB while it does."""
-SURE: Final = 0.85
-"""A final of less confidence is heard once more together with what was said before it."""
+SURE: Final = 0.86
+"""A final whose first guess has less confidence is heard once more together with what was said before it."""
 MIN_CONFIDENCE: Final = 0.25
 OVERRULING_CONFIDENCE: Final = 0.5
 """What a text needs where the greedy decoder heard nothing: noise made into words reaches 0.35."""
 _MARKS: Final = b" .,;:!?-\xe2\x96\x81"
 _WORD_START: Final = "\u2581"
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """Audio that the encoder has heard, and what it begins with."""
+
+    state: State
+    size: int
+    """Samples that are to be recognised, ..."""
+    given: int
+    """... samples before them, ..."""
+    after: tuple[int, ...]
+    """... and the tokens of those."""
+
+    @property
+    def duration_s(self) -> float:
+        return self.size / SAMPLE_RATE_HZ
+
+    @property
+    def most_tokens(self) -> int:
+        return int(self.duration_s * MAX_TOKENS_PER_S) + SPARE_TOKENS
 
 
 class Moonshine:
@@ -104,52 +126,51 @@ class Moonshine:
         """Return the English words in `samples` (shape (n,), 16 kHz, -1..1); see `Engine.transcribe`."""
         if samples.size < MIN_SAMPLES:
             return NOTHING
-        heard = self._recognise(samples, final=final, draft=earlier.tokens if earlier else (), vocabulary=vocabulary)
-        if not final or before is None or heard.confidence >= SURE:
-            return heard
-        again = self._recognise(samples, final=True, draft=heard.tokens, before=before, vocabulary=vocabulary)
-        least = MIN_CONFIDENCE if heard.text else OVERRULING_CONFIDENCE
-        return heard if again.confidence < least or _repeats(again.tokens, before.tokens) else again
+        alone = self._ready(samples)
+        heard = self._guess(alone, earlier.tokens if earlier else ())
+        if final and before is not None and (not heard.tokens or math.exp(heard.score) < SURE):
+            going_on = self._ready(samples, before)
+            again = self._told(going_on, self._guess(going_on, heard.tokens), final=True, vocabulary=vocabulary)
+            least = MIN_CONFIDENCE if heard.tokens else OVERRULING_CONFIDENCE
+            if again.confidence >= least and not _repeats(again.tokens, before.tokens):
+                return again
+        return self._told(alone, heard, final=final, vocabulary=vocabulary)
 
-    def _recognise(
-        self,
-        samples: NDArray[np.float32],
-        *,
-        final: bool,
-        draft: Sequence[int],
-        before: Context | None = None,
-        vocabulary: tuple[str, ...] = (),
-    ) -> Recognition:
-        """Return the words in `samples`, heard as going on from `before`; its tokens are those before any biasing."""
-        duration_s = samples.size / SAMPLE_RATE_HZ
-        limit = int(duration_s * MAX_TOKENS_PER_S) + SPARE_TOKENS
+    def _ready(self, samples: NDArray[np.float32], before: Context | None = None) -> _Ready:
         given = np.zeros(0, np.float32) if before is None else before.samples
-        after = () if before is None else self._unmarked(before.tokens)
         state = self._decoder.encode(np.pad(np.concatenate((given, samples)), MARGIN_MS * SAMPLES_PER_MS))
-        heard = self._decoder.greedy(state, limit=limit, draft=draft, after=after)
+        return _Ready(state, samples.size, given.size, () if before is None else self._unmarked(before.tokens))
+
+    def _guess(self, audio: _Ready, draft: Sequence[int]) -> Hypothesis:
+        return self._decoder.greedy(audio.state, limit=audio.most_tokens, draft=draft, after=audio.after)
+
+    def _told(self, audio: _Ready, heard: Hypothesis, *, final: bool, vocabulary: tuple[str, ...]) -> Recognition:
+        """Return what was heard, searched for where it is a doubtful final; its tokens are those before any biasing."""
         least = MIN_CONFIDENCE
         if final and (heard.score < DOUBT or not heard.tokens):
             least = MIN_CONFIDENCE if heard.tokens else OVERRULING_CONFIDENCE
-            searched = self._decoder.beam(state, limit=limit, width=BEAM, after=after)
+            searched = self._decoder.beam(audio.state, limit=audio.most_tokens, width=BEAM, after=audio.after)
             heard = max(searched, heard, key=lambda hypothesis: (bool(hypothesis.tokens), hypothesis.score))
         words = self._words(heard.tokens)
         text = tidy(" ".join(word for word, _, _ in words))
         confidence = math.exp(heard.score)
-        if confidence < least or not plausible(text, duration_s, confidence) or not latin(text):
+        if confidence < least or not plausible(text, audio.duration_s, confidence) or not latin(text):
             return NOTHING
         plain, followed = heard.tokens, None
         if vocabulary:
-            heard, followed = self._bias.improved(state, heard, words, vocabulary, after=after)
+            heard, followed = self._bias.improved(audio.state, heard, words, vocabulary, after=audio.after)
             words = self._words(heard.tokens)
             text, confidence = tidy(" ".join(word for word, _, _ in words)), math.exp(heard.score)
         if not final:
             return Recognition(text, "en", round(confidence, 4), tokens=plain)
         probabilities, attention = (
-            followed.read(heard.tokens) if followed else self._decoder.read(state, heard.tokens, after=after)
+            followed.read(heard.tokens)
+            if followed
+            else self._decoder.read(audio.state, heard.tokens, after=audio.after)
         )
-        skipped = given.size // SAMPLES_PER_FRAME
+        skipped = audio.given // SAMPLES_PER_FRAME
         places = spans(attention[:, skipped:], [(first, after) for _, first, after in words])
-        begin_ms, end_ms = given.size // SAMPLES_PER_MS - skipped * MS_PER_FRAME, samples.size // SAMPLES_PER_MS
+        begin_ms, end_ms = audio.given // SAMPLES_PER_MS - skipped * MS_PER_FRAME, audio.size // SAMPLES_PER_MS
         timed = (
             Word(
                 tidy(word),

@@ -17,6 +17,8 @@ from workers.asr.text import loop_length
 
 START: Final = 1
 END: Final = 2
+NEAR: Final = 10.0
+"""Log-probabilities: in most steps there are some tokens so near to the most likely one, and not many."""
 
 State = dict[str, NDArray[Any]]
 """What `step.onnx` is fed beside tokens: the audio's keys and values, and the cache of the tokens so far."""
@@ -130,7 +132,7 @@ class Decoder:
             last = rows[:, -1]
             if not alive[0][0]:
                 last[:, END] = -np.inf
-            likely = np.argpartition(last, -width - 1, axis=-1)[:, -width - 1 :]
+            likely = [_most_likely(row, width + 1) for row in last]
             grown = nlargest(
                 2 * width,
                 (
@@ -191,6 +193,14 @@ class Decoder:
             name: value[parents] if ".decoder." in name or len(parents) != old else value
             for name, value in state.items()
         }
+
+
+def _most_likely(row: NDArray[np.float32], count: int) -> NDArray[np.intp]:
+    """Return the places of the `count` largest values; a sorting of all would cost a tenth of a step."""
+    near = np.flatnonzero(row > row.max() - NEAR)
+    if near.size < count:
+        near = np.arange(row.size)
+    return near[np.argpartition(row[near], -count)[-count:]]
 
 
 def _past(output: str) -> str:
