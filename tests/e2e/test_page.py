@@ -133,6 +133,21 @@ async def test_my_microphone_becomes_words(installation: Whole, page: Page) -> N
     assert [segment["text"] for segment in snapshot["segments"]]
 
 
+async def test_who_reads_at_the_end_stays_there_when_the_call_ends(
+    installation: Whole, page: Page, tmp_path: Path
+) -> None:
+    await page.set_viewport_size({"width": 1440, "height": 480})
+    async with installation.placing(cut(SAMPLE, tmp_path / "call.wav", 43.5, 59)) as sid:
+        row = page.get_by_test_id("call-row").first
+        await expect(row.get_by_test_id("live-badge")).to_be_visible(timeout=PATIENCE_MS)
+        await row.click()
+    await installation.settled(sid)
+    await expect(page.get_by_test_id("recording-player")).to_be_visible(timeout=PATIENCE_MS)
+    lines = page.locator('[data-testid="segment"][data-final="true"]')
+    await expect(lines.last).to_be_in_viewport(ratio=1)
+    await expect(lines.first).not_to_be_in_viewport()
+
+
 async def test_what_was_said_never_becomes_markup(installation: Whole, page: Page, tmp_path: Path) -> None:
     sid = await installation.place(cut(SAMPLE, tmp_path / "short.wav", 0, 7), speed=4)
     snapshot = await installation.settled(sid)

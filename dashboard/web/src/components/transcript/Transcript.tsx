@@ -72,9 +72,12 @@ export function Transcript({ state, usual, evidence, target }: TranscriptProps) 
 
   const toEnd = () => virtualizer.scrollToEnd();
 
-  // A banner that comes or goes changes the height: what was at the end stays there.
+  // A banner that comes or goes changes the height, and so does the player of a call that has just ended: what was
+  // at the end stays there.
+  const watched = useRef(live);
+  watched.current ||= live;
   const keepEnd = useEffectEvent(() => {
-    if (live && !away) toEnd();
+    if (watched.current && !away) toEnd();
   });
   useEffect(() => {
     if (!viewport.current) return;
