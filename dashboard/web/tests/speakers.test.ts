@@ -35,6 +35,22 @@ describe('a snapshot and the events after it equal all events replayed', () => {
     ).toEqual(replayed);
   });
 
+  it('also when two tellings of the speakers come in the wrong order', () => {
+    const at = (revision: number) =>
+      MIXED.findIndex((event) => event.type === 'speakers' && event.data.revision === revision);
+    const [guess, person] = [MIXED[at(2)], MIXED[at(3)]];
+    expect(at(3)).toBe(at(2) + 1);
+    const events = MIXED.toSpliced(at(2), 2, person as LiveEvent, guess as LiveEvent);
+    expect(applyAll(emptyCall(CALL_ID), events.slice(0, at(3) + 1))).toEqual(after(at(3) + 1));
+    expect(applyAll(emptyCall(CALL_ID), events)).toEqual(replayed);
+  });
+
+  it('also when a segment is told again as it stood at an earlier revision', () => {
+    const stale = heard(1, 'My bill is wrong. Let me look.', { role: 'customer', speakers_revision: 2 });
+    const event = { id: 'x', type: 'segment.final', call_id: CALL_ID, at: '', data: stale } as LiveEvent;
+    expect(applyEvent(replayed, event)).toEqual(replayed);
+  });
+
   it('also when what the snapshot shows already is told again', () => {
     for (let cut = 3; cut <= MIXED.length; cut += 1) {
       const state = snapshotOf(cut);

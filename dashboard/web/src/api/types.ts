@@ -84,6 +84,8 @@ export interface Track {
   closed: boolean;
   /** Several people are on it, told apart by their voices. */
   mixed?: boolean;
+  /** Which telling of its speakers is the latest known; 0 or absent: none. */
+  speakers_revision?: number;
   /** What is spoken on it, once that is known. */
   language?: string | null;
 }

@@ -83,7 +83,10 @@ export function fromSnapshot(snapshot: Snapshot): CallState {
     },
     legs: Object.fromEntries(snapshot.legs.map((leg) => [leg.id, leg])),
     tracks: Object.fromEntries(
-      snapshot.tracks.map((track) => [track.id, { mixed: false, language: null, ...track }]),
+      snapshot.tracks.map((track) => [
+        track.id,
+        { mixed: false, language: null, speakers_revision: 0, ...track },
+      ]),
     ),
     speakers,
     segments: snapshot.segments
@@ -133,8 +136,18 @@ export function applyEvent(state: CallState, event: LiveEvent): CallState {
     }
     case 'track.opened': {
       const { track_id, leg_id, role, label, speaker, mixed = false } = event.data;
-      const { closed = false, language = null } = state.tracks[track_id] ?? {};
-      const track = { id: track_id, leg_id, role, label, speaker, closed, mixed, language };
+      const { closed = false, language = null, speakers_revision = 0 } = state.tracks[track_id] ?? {};
+      const track = {
+        id: track_id,
+        leg_id,
+        role,
+        label,
+        speaker,
+        closed,
+        mixed,
+        language,
+        speakers_revision,
+      };
       return { ...state, tracks: { ...state.tracks, [track_id]: track } };
     }
     case 'track.closed': {

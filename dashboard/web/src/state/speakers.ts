@@ -32,18 +32,25 @@ export const isPlaced = ({ speakers_revision = 0 }: ScreenSegment) => speakers_r
 
 /** A segment that is told again comes without what was told of its speakers since. */
 export function keepingSpeakers(known: ScreenSegment | undefined, segment: ScreenSegment): ScreenSegment {
-  return known && isPlaced(known) && !isPlaced(segment) ? known : segment;
+  return known && (known.speakers_revision ?? 0) > (segment.speakers_revision ?? 0) ? known : segment;
 }
 
+/** Of two tellings the higher revision counts, in whatever order they come. */
 export function putSpeakers(
   state: CallState,
   { track_id, revision, speakers: told, segments }: SpeakersTold,
 ): CallState {
-  const speakers = { ...state.speakers, [track_id]: told };
+  const track = state.tracks[track_id];
+  const late = track !== undefined && (track.speakers_revision ?? 0) > revision;
+  const speakers = late ? state.speakers : { ...state.speakers, [track_id]: told };
   const changes = new Map(segments.map((change) => [change.segment_id, change]));
   return {
     ...state,
     speakers,
+    tracks:
+      !track || late
+        ? state.tracks
+        : { ...state.tracks, [track_id]: { ...track, speakers_revision: revision } },
     segments: state.segments.map((segment) => {
       if (segment.track_id !== track_id) return segment;
       const change = changes.get(segment.segment_id);
