@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -61,8 +62,11 @@ class Phrase:
 
 
 def normal_phrase(text: str) -> str:
-    """Return a phrase with single spaces. Raises ValueError, whose message says what is wrong with it."""
-    phrase = " ".join(text.split())
+    """Return a phrase with single spaces, each letter and its marks as one character.
+
+    Raises ValueError, whose message says what is wrong with it.
+    """
+    phrase = " ".join(unicodedata.normalize("NFC", text).split())  # as recognisers write; some keyboards do not
     if not any(letter.isalnum() for letter in phrase):
         raise ValueError("has neither letters nor digits")
     if not phrase.isprintable():

@@ -9,8 +9,9 @@ import pytest
 
 from infra.embedded import Services
 from infra.store.queues import default_queue
-from infra.store.vocabulary import MOST_CHARS, MOST_PHRASES, VocabularyFull, VocabularyStore
+from infra.store.vocabulary import MOST_CHARS, MOST_PHRASES, VocabularyFull, VocabularyStore, normal_phrase
 from tests.integration.dashboard_world import World, world_on
+from workers.asr.vocabulary import in_display_form
 
 PATH = "/api/v1/vocabulary"
 
@@ -133,3 +134,11 @@ async def test_other_tenants_have_their_own(world: World) -> None:
     assert await listed(world) == []
     await ask(world, "DELETE", f"{PATH}/{theirs['id']}", 404)
     assert [row["phrase"] for row in await store.all(other)] == ["Zyrvana"]
+
+
+async def test_a_letter_and_its_mark_typed_apart_are_the_letter_that_recognisers_write(world: World) -> None:
+    apart, together = "Cafe\u0301 Zoe\u0308", "Caf\u00e9 Zo\u00eb"
+    await ask(world, "POST", PATH, 201, {"phrases": [apart]})
+    await ask(world, "POST", PATH, 201, {"phrases": [together, apart]})
+    assert await listed(world) == [(together, None)]
+    assert in_display_form("caf\u00e9 zo\u00eb", (), (normal_phrase(apart),))[0] == together
