@@ -54,6 +54,8 @@ export function Transcript({ state, usual, evidence, target }: TranscriptProps) 
   const current = Math.min(chosen, Math.max(0, hits.length - 1));
   const currentHit = hits[current];
 
+  const watched = useRef(live);
+  watched.current ||= live;
   const virtualizer = useVirtualizer({
     count: rows.length,
     getScrollElement: () => viewport.current,
@@ -61,7 +63,7 @@ export function Transcript({ state, usual, evidence, target }: TranscriptProps) 
     estimateSize: () => ROW_ESTIMATE_PX,
     overscan: 12,
     paddingEnd: 20,
-    anchorTo: 'end',
+    anchorTo: watched.current ? 'end' : 'start',
     followOnAppend: true,
     scrollEndThreshold: AT_END_WITHIN_PX,
   });
@@ -74,8 +76,6 @@ export function Transcript({ state, usual, evidence, target }: TranscriptProps) 
 
   // A banner that comes or goes changes the height, and so does the player of a call that has just ended: what was
   // at the end stays there.
-  const watched = useRef(live);
-  watched.current ||= live;
   const keepEnd = useEffectEvent(() => {
     if (watched.current && !away) toEnd();
   });
