@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from infra.model import SAMPLE_RATE_HZ
 from tests.bench.score import Score, score
 from tests.bench.speech import Track, load_set
-from workers.asr.engines import Engine, open_engine
+from workers.asr.engines import AUTO, Engine, open_engine
 from workers.asr.engines import faster_whisper as whisper
 from workers.asr.language_engine import ByLanguage, for_all_languages
 from workers.asr.language_judge import LanguageJudge
@@ -65,6 +65,9 @@ def listen(segments: Sequence[Decode], engine: Engine, judge: LanguageJudge) -> 
         heard = engine.transcribe(segment.samples, language=judge.ask(), final=True)
         spoken_ms = segment.end_ms - segment.start_ms
         judge.hear(segment.seq, spoken_ms, heard)
+        if judge.doubts(heard):
+            heard = engine.transcribe(segment.samples, language=AUTO, final=True)
+            judge.hear(segment.seq, spoken_ms, heard)
         if not judge.accepts(heard, spoken_ms):
             heard = engine.transcribe(segment.samples, language=judge.language, final=True)
         texts.append(heard.text)

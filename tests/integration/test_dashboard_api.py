@@ -152,6 +152,7 @@ async def test_the_snapshot(world: World) -> None:
         "label": "inbound",
         "speaker": "SPEAKER_00",
         "mixed": False,
+        "language": None,
         "speakers_revision": 0,
         "closed": False,
         "close_reason": None,

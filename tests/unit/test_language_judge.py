@@ -11,7 +11,7 @@ from workers.asr.engines import EngineUnusableError, Recognition
 from workers.asr.language_judge import AGAIN_MS, LanguageJudge, Languages, languages_for
 
 ABLE = frozenset({"en", "es", "de", "fr"})
-FOUR = languages_for((), ABLE, free="en")
+FOUR = languages_for((), ABLE)
 SPANISH = {"es": 0.9, "en": 0.01, "fr": 0.01}
 ENGLISH = {"en": 0.95, "es": 0.01}
 HELLO = {"en": 0.25, "de": 0.3, "es": 0.2, "fr": 0.1}
@@ -111,16 +111,19 @@ def test_a_late_answer_for_an_earlier_segment_is_left_out() -> None:
     assert judge.lead == before
 
 
-def test_english_is_always_judged_where_that_is_free_and_others_until_they_are_sure() -> None:
+def test_a_track_is_judged_until_its_language_is_sure_and_not_in_a_hurry() -> None:
     judge = LanguageJudge(FOUR)
     assert judge.ask() == "auto"
-    tell(judge, *[ENGLISH] * 9)
-    assert judge.ask() == "auto"
-
-    judge = LanguageJudge(languages_for((), ABLE))
-    assert judge.ask() == "auto"
+    assert judge.ask(hurry=True) == "en"
     tell(judge, *[ENGLISH] * 9)
     assert judge.ask() == "en"
+
+
+def test_what_was_not_judged_and_is_hard_to_hear_is_doubted() -> None:
+    judge = LanguageJudge(FOUR)
+    assert judge.doubts(heard({}, confidence=0.3))
+    assert not judge.doubts(heard({}, confidence=0.9))
+    assert not judge.doubts(heard(ENGLISH, confidence=0.3))
 
 
 def test_a_sure_language_is_looked_at_again_after_a_while_or_when_it_is_hard_to_hear() -> None:
@@ -177,8 +180,7 @@ def test_among_all_languages_the_main_one_is_left_less_easily() -> None:
 
 def test_the_first_of_those_asked_for_is_the_main_one() -> None:
     assert languages_for(("fr", "en"), ABLE) == Languages("fr", frozenset({"en"}))
-    assert languages_for((), ABLE, free="en") == Languages("en", ABLE - {"en"}, "en", 2.0)
-    assert languages_for(("fr", "de"), ABLE, free="en").free is None
+    assert languages_for((), ABLE) == Languages("en", ABLE - {"en"}, 2.0)
     assert "la" not in languages_for((), ABLE | {"la"}).all
     assert "la" in languages_for(("en", "la"), ABLE | {"la"}).all
 

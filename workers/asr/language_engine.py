@@ -193,7 +193,7 @@ def for_all_languages(
     other = FasterWhisper.open(model, device=device, language=AUTO, data_dir=data_dir, threads=threads)
     other.warm_up()
     wary = engine.name.startswith("moonshine/")
-    languages = languages_for(asked, other.capabilities.languages, free=ENGLISH if wary else None)
+    languages = languages_for(asked, other.capabilities.languages)
     return ByLanguage(other, languages, english=engine, wary=wary)
 
 

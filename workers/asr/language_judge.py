@@ -38,7 +38,7 @@ SURE: Final = 4.0
 much, the next ones need not be judged ..."""
 AGAIN_MS: Final = 30_000
 """... until so much has been said, ..."""
-DOUBTFUL: Final = 0.5
+DOUBTFUL: Final = 0.6
 """... or something was recognised with less confidence."""
 FULL_MS: Final = 1000
 """A segment with less speech than this counts for less."""
@@ -52,8 +52,6 @@ class Languages:
     main: str
     """ISO 639-1 code: assumed until there is evidence."""
     others: frozenset[str] = frozenset()
-    free: str | None = None
-    """A language whose recogniser notices at no cost that it hears another: while it is spoken, all is judged."""
     head_start: float = HEAD_START
 
     @property
@@ -82,7 +80,7 @@ class Languages:
         }
 
 
-def languages_for(asked: Sequence[str], able: frozenset[str], *, free: str | None = None) -> Languages:
+def languages_for(asked: Sequence[str], able: frozenset[str]) -> Languages:
     """Return the languages to choose among: `asked`, the main one first, or all that the models write.
 
     Raises `EngineUnusableError` for one that no model here writes.
@@ -93,7 +91,7 @@ def languages_for(asked: Sequence[str], able: frozenset[str], *, free: str | Non
     main = asked[0] if asked else ENGLISH if ENGLISH in able else min(able)
     among = frozenset(asked) if asked else able - UNSPOKEN
     head_start = HEAD_START if asked else HEAD_START_OF_ALL
-    return Languages(main, among - {main}, free if free in among else None, head_start)
+    return Languages(main, among - {main}, head_start)
 
 
 class LanguageJudge:
@@ -128,10 +126,19 @@ class LanguageJudge:
         scores = _add(self._scores, self._latest)
         return math.exp(scores[self.language]) / sum(math.exp(score) for score in scores.values())
 
-    def ask(self) -> str:
-        """Return what to ask the engine with: `auto` for a stretch that is to be judged, else the language."""
+    def ask(self, *, hurry: bool = False) -> str:
+        """Return what to ask the engine with: `auto` for a stretch that is to be judged, else the language.
+
+        In a hurry nothing is judged: that takes time, and a lighter model's doubts would have all of it judged.
+        """
+        if hurry:
+            return self.language
         due = self._doubtful or sum(self._unjudged_ms.values()) >= AGAIN_MS
-        return AUTO if due or self.language == self._languages.free or self.lead < SURE else self.language
+        return AUTO if due or self.lead < SURE else self.language
+
+    def doubts(self, recognition: Recognition) -> bool:
+        """Return True for a recognition that was not judged, and reads as if it should have been."""
+        return not recognition.languages and recognition.confidence < DOUBTFUL
 
     def accepts(self, recognition: Recognition, spoken_ms: int) -> bool:
         """Return False for a recognition in another language that its own evidence is too weak for."""
@@ -144,7 +151,7 @@ class LanguageJudge:
         """Take what an engine made of segment `seq`."""
         if not recognition.languages:
             self._unjudged_ms[seq] = spoken_ms
-            self._doubtful = self._doubtful or recognition.confidence < DOUBTFUL
+            self._doubtful = self._doubtful or self.doubts(recognition)
             return
         if seq < self._seq:
             return

@@ -16,7 +16,7 @@ from infra.model import CHUNK_MS, AudioChunk, Call, Hole, TranscriptSegment, Wor
 from infra.store.calls import CallStore
 from infra.store.transcripts import TranscriptStore
 from infra.telemetry import logger
-from workers.asr.engines import Recognition
+from workers.asr.engines import AUTO, Recognition
 from workers.asr.history import History
 from workers.asr.language_judge import LanguageJudge, Languages
 from workers.asr.lateness import Lateness
@@ -269,7 +269,7 @@ class TrackSession:
         seq, draft = self._draft or (-1, None)
         return self._tools.scheduler.ask(
             decode.samples,
-            language=language or (self._judge.ask() if self._judge else self._tools.language),
+            language=language or self._language(),
             kind=decode.kind,
             caller=self._work.call.id,
             due_ms=self._late.oldest_due_ms if decode.kind == "final" else self._late.received_ms,
@@ -278,6 +278,11 @@ class TrackSession:
             vocabulary=self._tools.vocabulary(self._work.call),
         )
 
+    def _language(self) -> str:
+        if self._judge is None:
+            return self._tools.language
+        return self._judge.ask(hurry=self._tools.scheduler.overload.step >= Step.NO_PARTIALS)
+
     async def _answer(self, decode: Decode, request: Request) -> Draft:
         try:
             recognition = await request.answer
@@ -285,18 +290,24 @@ class TrackSession:
             request.leave()
         draft = Draft(request.engine, recognition)
         self._draft = (decode.seq, draft)
-        if self._judge is None:
+        judge, spoken_ms = self._judge, decode.end_ms - decode.start_ms
+        if judge is None:
             return draft
-        spoken_ms = decode.end_ms - decode.start_ms
-        self._judge.hear(decode.seq, spoken_ms, recognition)
-        if decode.kind == "partial" or self._judge.accepts(recognition, spoken_ms):
+        judge.hear(decode.seq, spoken_ms, recognition)
+        if decode.kind == "partial":
             return draft
-        again = self._ask(decode, self._judge.language)
+        if judge.doubts(recognition) and request.language != AUTO and self._language() == AUTO:
+            draft = await self._ask_again(decode, AUTO)
+            judge.hear(decode.seq, spoken_ms, draft.recognition)
+        accepted = judge.accepts(draft.recognition, spoken_ms)
+        return draft if accepted else await self._ask_again(decode, judge.language)
+
+    async def _ask_again(self, decode: Decode, language: str) -> Draft:
+        request = self._ask(decode, language)
         try:
-            recognition = await again.answer
+            return Draft(request.engine, await request.answer)
         finally:
-            again.leave()
-        return Draft(again.engine, recognition)
+            request.leave()
 
     async def _tell_language(self) -> None:
         judge, track_id = self._judge, self._work.track.id
