@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 from uuid import UUID
 
 from infra.model import AudioChunk, Call, Leg, Role, Stage, Track, UserRole
+from media_gateway.voices import PacketVoice
 
 PeerState = Literal["connecting", "connected", "lost", "closed"]
 """How a browser's audio connection stands; after 'lost' and 'closed' nothing follows."""
@@ -167,6 +168,9 @@ class PhoneLines(Protocol):
 
 class CallerLine(Protocol):
     """A caller's connection both ways, as a conversation uses it. On the event loop."""
+
+    def new_voice(self) -> PacketVoice:
+        """Return a voice that reads this line's packets and writes what `play` takes."""
 
     def play(self, samples: bytes) -> None:
         """Send 20 ms of audio in the line's own encoding. Never blocks."""

@@ -10,7 +10,7 @@ from media_gateway.bridge import Play, Player, Seat
 from media_gateway.ports import CallerLine
 from media_gateway.prompts import Player as Prompts
 from media_gateway.prompts import prompt
-from media_gateway.voices import PacketVoice, telephone_voice
+from media_gateway.voices import PacketVoice
 
 if TYPE_CHECKING:
     from media_gateway.switchboard.conversation import Conversation
@@ -58,7 +58,7 @@ class Caller:
 
     def here(self, line: CallerLine) -> PacketVoice:
         """The line is there, for the first time or again; return where its packets go."""
-        voice = telephone_voice()
+        voice = line.new_voice()
         voice.send = line.play
         if self._seat is None:
             self._seat = Seat(voice)

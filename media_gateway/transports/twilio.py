@@ -38,7 +38,7 @@ from media_gateway.protocols.twilio import (
 from media_gateway.switchboard.board import Switchboard
 from media_gateway.switchboard.conversation import Conversation
 from media_gateway.transports.media_socket import MediaDoor, MediaSocket, SocketLimits
-from media_gateway.voices import PacketVoice
+from media_gateway.voices import PacketVoice, telephone_voice
 
 log = logger(__name__)
 
@@ -172,6 +172,10 @@ class _TwilioSocket(MediaSocket):
                 self._conversation.caller.heard(event.name)
 
     # what a conversation does with the line (media_gateway.ports.CallerLine); `hang_up` is the socket's own
+
+    def new_voice(self) -> PacketVoice:
+        """Return a voice of mu-law."""
+        return telephone_voice()
 
     def play(self, samples: bytes) -> None:
         """Send 20 ms of mu-law."""

@@ -26,7 +26,7 @@ from media_gateway.media_clock import Beating, Errand
 from media_gateway.switchboard.board import Switchboard
 from media_gateway.switchboard.conversation import Conversation
 from media_gateway.switchboard.phones import Phone
-from media_gateway.voices import PacketVoice
+from media_gateway.voices import PacketVoice, telephone_voice
 from tests.fakes.gateway import FakeCall, FakeRegistry
 
 CALLER_HZ = 1000
@@ -123,6 +123,9 @@ class FakeLine:
         self._tone = Tone(CALLER_HZ)
         self._encode = MulawEncoder().encode
         self._at = 0
+
+    def new_voice(self) -> PacketVoice:
+        return telephone_voice()
 
     def play(self, samples: bytes) -> None:
         self.sent.append(samples)
