@@ -65,6 +65,15 @@ const DOORS: Record<string, Mark> = {
   microphone: { icon: IconMicrophone, word: 'Microphone' },
   websocket: { icon: IconPlugConnected, word: 'WebSocket' },
   file: { icon: IconFileMusic, word: 'File' },
+  jambonz: { icon: IconPlugConnected, word: 'jambonz' },
+  freeswitch: { icon: IconPlugConnected, word: 'FreeSWITCH' },
+  asterisk: { icon: IconPlugConnected, word: 'Asterisk' },
+  audiosocket: { icon: IconPlugConnected, word: 'AudioSocket' },
+  audiohook: { icon: IconPlugConnected, word: 'AudioHook' },
+  vonage: { icon: IconPhoneCall, word: 'Vonage' },
+  telnyx: { icon: IconPhoneCall, word: 'Telnyx' },
+  plivo: { icon: IconPhoneCall, word: 'Plivo' },
+  signalwire: { icon: IconPhoneCall, word: 'SignalWire' },
 };
 
 export function doorMark(door: string): Mark {
