@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+FlowKind = Literal["udp", "tcp", "tls"]
+
 HostPort = tuple[str, int]
 """An address (IPv6 without brackets) or a name, and a port."""
 
@@ -13,7 +15,7 @@ HostPort = tuple[str, int]
 class Flow:
     """A datagram path or one connection (RFC 5626, section 3.1)."""
 
-    kind: Literal["udp", "tcp", "tls"]
+    kind: FlowKind
     local: HostPort
     """Our own end, never the wildcard address."""
     remote: HostPort

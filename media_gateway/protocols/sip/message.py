@@ -22,7 +22,6 @@ from media_gateway.protocols.sip.grammar import (
 
 MAX_MESSAGE_BYTES: Final = 65_536
 MAX_HEADERS: Final = 256
-"""Values, each of a list counted on its own."""
 MAX_LINE_BYTES: Final = 16_384
 
 _COMPACT: Final = {
@@ -54,7 +53,7 @@ _HEADER: Final = re.compile(rf"({TOKEN})[ \t]*:(.*)", re.DOTALL)
 _REQUEST_LINE: Final = re.compile(rf"({TOKEN}) ([^ ]+) (SIP/[0-9]+\.[0-9]+)", re.IGNORECASE)
 _STATUS_LINE: Final = re.compile(r"(SIP/[0-9]+\.[0-9]+) ([0-9]+) ?(.*)", re.IGNORECASE | re.DOTALL)
 _CSEQ: Final = re.compile(rf"([0-9]+)[ \t]+({TOKEN})")
-_CALL_ID: Final = re.compile(r"[^\s@]+(?:@[^\s@]+)?")
+_CALL_ID: Final = re.compile(r"\S+")
 _CONTROLS: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -92,10 +91,6 @@ class Headers:
         parts = (part.partition(";")[0].strip().lower() for v in self.all(name) for part in v.split(","))
         return frozenset(part for part in parts if part)
 
-    def counted(self) -> int:
-        """Return how many fields there are."""
-        return len(self.lines)
-
     def __contains__(self, name: str) -> bool:
         return name.lower() in self._values
 
@@ -118,7 +113,7 @@ def long_name(name: str) -> str:
     return _COMPACT.get(lower, lower)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class _Message:
     headers: Headers
     body: bytes
@@ -150,6 +145,9 @@ class _Message:
         """
         return [parse_address(value) for value in self.headers.values(name)]
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.method} {self.cseq}>"  # whom it is about is nothing for logs
+
     def __bytes__(self) -> bytes:
         return serialise(self.start_line, self.headers, self.body)
 
@@ -159,7 +157,7 @@ class _Message:
         raise NotImplementedError
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Request(_Message):
     """A request whose mandatory headers are there and well-formed."""
 
@@ -171,7 +169,7 @@ class Request(_Message):
         return f"{self.method} {self.uri} SIP/2.0"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Response(_Message):
     """A response whose mandatory headers are there and well-formed."""
 
@@ -213,9 +211,10 @@ def parse_message(data: bytes) -> Request | Response:
     start, *lines = text.rstrip("\r\n").split("\r\n")
     status = _STATUS_LINE.fullmatch(start)
     method = "" if status else start.partition(" ")[0]
-    headers = Headers()
+    headers, wrong = _headers(lines)
     try:
-        headers = _headers(lines)
+        if wrong is not None or _CONTROLS.search(start):
+            raise wrong or bad("start line")
         if status is not None:
             return _response(status, headers, body)
         return _request(start, headers, body)
@@ -223,17 +222,20 @@ def parse_message(data: bytes) -> Request | Response:
         raise Malformed(error, headers, method) from None
 
 
-def _headers(lines: list[str]) -> Headers:
+def _headers(lines: list[str]) -> tuple[Headers, SipError | None]:
+    """Return the fields that can be sent back, and what is wrong with the others."""
     found: list[tuple[str, str]] = []
+    wrong: SipError | None = None
     for line in lines:
         matched = _HEADER.fullmatch(line)
-        if matched is None or len(line) > MAX_LINE_BYTES:
-            continue  # a line that is no header is ignored, as is one of an unknown name
-        found.append((matched[1], matched[2].strip()))
-    if len(found) > MAX_HEADERS:
-        del found[MAX_HEADERS:]
-        raise Malformed(SipError(400, "Too Many Headers"), Headers(found), "")
-    return Headers(found)
+        if _CONTROLS.search(line):
+            wrong = bad("header: control character")
+        elif len(line) > MAX_LINE_BYTES or len(found) >= MAX_HEADERS:
+            wrong = SipError(400, "Too Much Header")
+            break
+        elif matched is not None:  # a line that is no header is ignored, as is one of an unknown name
+            found.append((matched[1], matched[2].strip()))
+    return Headers(found), wrong
 
 
 def _request(start: str, headers: Headers, body: bytes) -> Request:

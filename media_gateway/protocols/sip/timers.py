@@ -1,0 +1,66 @@
+"""Alarms: each is due at one time or never."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+
+
+class Alarm:
+    """Calls `on_due` once when its time has come, from `Timers.fire`."""
+
+    __slots__ = ("_on_due", "_timers", "due_s")
+
+    def __init__(self, timers: Timers, on_due: Callable[[float], None]) -> None:
+        self.due_s: float | None = None
+        self._timers = timers
+        self._on_due = on_due
+
+    def set(self, due_s: float | None) -> None:
+        """Be due at this time and no other; None: never."""
+        if due_s != self.due_s:
+            self.due_s = due_s
+            self._timers.note(self)
+
+    def ring(self, now_s: float) -> None:
+        """Do what is due."""
+        self.due_s = None
+        self._on_due(now_s)
+
+
+class Timers:
+    """Everything that is due, soonest first."""
+
+    __slots__ = ("_count", "_heap")
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Alarm]] = []
+        self._count = 0
+
+    def alarm(self, on_due: Callable[[float], None]) -> Alarm:
+        """Return an alarm that is not set yet."""
+        return Alarm(self, on_due)
+
+    def note(self, alarm: Alarm) -> None:
+        """Take up when `alarm` is due now; what was noted of it before counts no more."""
+        if alarm.due_s is not None:
+            self._count += 1
+            heapq.heappush(self._heap, (alarm.due_s, self._count, alarm))
+
+    def fire(self, now_s: float) -> None:
+        """Ring every alarm that is due, each once."""
+        due: list[Alarm] = []
+        while self._heap and self._heap[0][0] <= now_s:
+            at_s, _, alarm = heapq.heappop(self._heap)
+            if alarm.due_s == at_s:
+                due.append(alarm)
+        for alarm in due:
+            if alarm.due_s is not None and alarm.due_s <= now_s:  # not if one before it has put it off
+                alarm.ring(now_s)
+
+    @property
+    def next_due_s(self) -> float | None:
+        """When the soonest is due."""
+        while self._heap and self._heap[0][2].due_s != self._heap[0][0]:
+            heapq.heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
