@@ -1,4 +1,4 @@
-"""The two kinds of connection at a bridge: a browser's (Opus) and a telephone line's (G.711).
+"""The kinds of connection at a bridge: a browser's (Opus), a telephone line's (G.711), and those of RTP (any codec).
 
 Packets come in on the event loop and are decoded in the media thread; what the thread has encoded goes out on the
 loop again.
@@ -9,19 +9,55 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
-from media_gateway.audio import MulawDecoder, MulawEncoder, OpusDecoder, OpusEncoder, Samples
+from media_gateway.audio import (
+    AlawDecoder,
+    AlawEncoder,
+    G722Decoder,
+    G722Encoder,
+    MulawDecoder,
+    MulawEncoder,
+    OpusDecoder,
+    OpusEncoder,
+    Samples,
+)
 from media_gateway.bridge import SILENCE
 from media_gateway.media_clock import Post
 from media_gateway.playout.buffer import Frame, Playout
+from media_gateway.protocols.sdp import Codec
+from media_gateway.protocols.sdp_plan import StreamPlan
 
 _INBOX: Final = 256
 """Packets that may wait for the next beat; beyond it the oldest go."""
 _RTP_HZ: Final = 48_000
 _LINE_HZ: Final = 8_000
 
+_MOST_BIT_RATE_HZ: Final = 32_000
+_LEAST_BIT_RATE_HZ: Final = 6_000
+
 Send = Callable[[bytes], None]
+
+
+class Decoder(Protocol):
+    """Reads one party's packets, in the order of sending."""
+
+    @property
+    def joins(self) -> bool:
+        """Return whether payloads that follow on may be decoded as one."""
+
+    def length(self, payload: bytes) -> int:
+        """Return how many samples of 16 kHz a payload stands for; 0 if it is none."""
+
+    def decode(self, payload: bytes) -> Samples:
+        """Return a payload's samples at 16 kHz; raises PayloadError."""
+
+
+class Encoder(Protocol):
+    """Writes one party's packets."""
+
+    def encode(self, frame: Samples) -> bytes:
+        """Return the payload for 20 ms at 16 kHz."""
 
 
 class PacketVoice:
@@ -73,3 +109,32 @@ def browser_voice() -> PacketVoice:
 def telephone_voice() -> PacketVoice:
     """Return the voice of a telephone line: mu-law, 8 kHz."""
     return PacketVoice(MulawDecoder().decode, MulawEncoder().encode, _LINE_HZ, gapless=False)
+
+
+_DECODERS: Final[dict[str, Callable[[], Decoder]]] = {
+    "PCMU": MulawDecoder,
+    "PCMA": AlawDecoder,
+    "G722": G722Decoder,
+    "opus": OpusDecoder,
+}
+_ENCODERS: Final[dict[str, Callable[[], Encoder]]] = {"PCMU": MulawEncoder, "PCMA": AlawEncoder, "G722": G722Encoder}
+
+
+def decoder_for(codec: Codec) -> Decoder:
+    """Return a decoder of one of `sdp_plan.CODECS`."""
+    return _DECODERS[codec.name]()
+
+
+def encoder_for(codec: Codec) -> Encoder:
+    """Return an encoder of one of `sdp_plan.CODECS`; Opus keeps to the bit rate that its receiver allows."""
+    if codec.name != "opus":
+        return _ENCODERS[codec.name]()
+    wanted = codec.parameter("maxaveragebitrate") or ""
+    allowed = int(wanted) if wanted.isascii() and wanted.isdigit() and len(wanted) < 8 else _MOST_BIT_RATE_HZ
+    return OpusEncoder(min(max(allowed, _LEAST_BIT_RATE_HZ), _MOST_BIT_RATE_HZ))
+
+
+def voice_for(plan: StreamPlan) -> PacketVoice:
+    """Return the voice of an agreed RTP stream. Silence is sent too: lines without packets are taken for dead."""
+    codec = plan.codec
+    return PacketVoice(decoder_for(codec).decode, encoder_for(codec).encode, codec.clock_hz, gapless=True)

@@ -12,23 +12,15 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, Literal
 
-Direction = Literal["sendrecv", "sendonly", "recvonly", "inactive"]
-Setup = Literal["active", "passive"]
+from media_gateway.protocols.sdp import CODEC, FACING, OPUS_HZ, OPUS_PARAMETERS, Attributes, Direction
 
-OPUS_HZ: Final = 48_000
-"""Opus' clock in RTP, whatever it is coded at (RFC 7587, section 4.1)."""
+Setup = Literal["active", "passive"]
 
 MAX_OFFER_CHARS: Final = 64 * 1024
 MAX_CANDIDATES: Final = 32
 
 _MAX_SECTIONS: Final = 32
 
-_FACING: Final[dict[str, Direction]] = {
-    "sendrecv": "sendrecv",
-    "sendonly": "recvonly",
-    "recvonly": "sendonly",
-    "inactive": "inactive",
-}
 _SETUPS: Final[dict[str, Setup]] = {"actpass": "active", "passive": "active", "active": "passive"}
 """Ours for theirs; the one who may choose becomes active (RFC 8842, section 5.3)."""
 _PROFILES: Final = frozenset({"UDP/TLS/RTP/SAVPF", "UDP/TLS/RTP/SAVP"})
@@ -36,12 +28,7 @@ _DIGEST_BYTES: Final = {"sha-256": 32, "sha-384": 48, "sha-512": 64}
 _UFRAG: Final = re.compile(r"[A-Za-z0-9+/=-]{4,256}")
 _PASSWORD: Final = re.compile(r"[A-Za-z0-9+/=-]{22,256}")
 _TOKEN: Final = re.compile(r"[!#-'*+.0-9A-Z^-~-]{1,64}")
-_CODEC: Final = re.compile(r"(\d{1,3}) ([!#-'*+.0-9A-Z^-~-]{1,64})/(\d{1,9})(?:/(\d{1,3}))?", re.ASCII)
 _MEDIA_LINE: Final = re.compile(r"([a-z]{1,32}) (\d{1,5})(?:/\d{1,5})? ([A-Z/]{1,32}) ([!-~ ]{1,512})", re.ASCII)
-_OPUS_PARAMETERS: Final = (
-    "minptime=10;useinbandfec=1;stereo=0;maxplaybackrate=16000;sprop-maxcapturerate=16000;maxaveragebitrate=32000"
-)
-"""Speech at 16 kHz is what goes further: told so, the sender spends its bits on it (RFC 7587, section 6.1)."""
 _CANDIDATE: Final = re.compile(
     r"(?:a=)?(?:candidate:)?([A-Za-z0-9+/-]{1,32}) (\d{1,3}) ([A-Za-z0-9-]{1,16}) (\d{1,10}) (\S{1,255}) (\d{1,5})"
     r" typ (host|srflx|prflx|relay)((?: \S{1,255}){0,40}) ?",
@@ -117,23 +104,6 @@ class Ours:
     """Whether telephone events are taken."""
 
 
-class _Attributes:
-    """The a= lines of the session or of one section; a section falls back on the session."""
-
-    def __init__(self, lines: Sequence[str], session: _Attributes | None = None) -> None:
-        self._pairs = [line[2:].partition(":")[::2] for line in lines if line.startswith("a=")]
-        self._session = session
-
-    def all(self, name: str) -> list[str]:
-        return [value.strip() for key, value in self._pairs if key.strip() == name]
-
-    def first(self, name: str) -> str | None:
-        return next(iter(self.all(name)), None)
-
-    def inherited(self, name: str) -> list[str]:
-        return self.all(name) or (self._session.all(name) if self._session else [])
-
-
 def parse_offer(text: str) -> Offer:
     """Return what is offered.
 
@@ -148,15 +118,15 @@ def parse_offer(text: str) -> Offer:
     starts = [number for number, line in enumerate(lines) if line.startswith("m=")] + [len(lines)]
     if len(starts) > _MAX_SECTIONS:
         raise OfferRefused("the offer has too many sections")
-    session = _Attributes(lines[: starts[0]])
+    session = Attributes(lines[: starts[0]])
     sections: list[Section] = []
-    found: tuple[int, _Attributes, int, int | None] | None = None
+    found: tuple[int, Attributes, int, int | None] | None = None
     for start, end in pairwise(starts):
         media = _MEDIA_LINE.fullmatch(lines[start][2:])
         if media is None:
             raise OfferRefused("a media line is malformed")
         kind, port, profile, formats = media.groups()
-        attributes = _Attributes(lines[start + 1 : end], session)
+        attributes = Attributes(lines[start + 1 : end], session)
         mid = attributes.first("mid")
         if mid is not None and _TOKEN.fullmatch(mid) is None:
             raise OfferRefused("a media id is malformed")
@@ -173,11 +143,11 @@ def parse_offer(text: str) -> Offer:
     return _offer(session, sections, audio, attributes, opus, keys)
 
 
-def _payload_types(formats: str, attributes: _Attributes) -> tuple[int | None, int | None]:
+def _payload_types(formats: str, attributes: Attributes) -> tuple[int | None, int | None]:
     opus = keys = None
     named = set(formats.split())
     for value in attributes.all("rtpmap"):
-        codec = _CODEC.fullmatch(value)
+        codec = CODEC.fullmatch(value)
         if codec is None or codec[1] not in named or int(codec[1]) > 127 or int(codec[3]) != OPUS_HZ:
             continue
         if codec[2].lower() == "opus" and opus is None:
@@ -188,7 +158,7 @@ def _payload_types(formats: str, attributes: _Attributes) -> tuple[int | None, i
 
 
 def _offer(
-    session: _Attributes, sections: list[Section], audio: int, attributes: _Attributes, opus: int, keys: int | None
+    session: Attributes, sections: list[Section], audio: int, attributes: Attributes, opus: int, keys: int | None
 ) -> Offer:
     ufrag = next(iter(attributes.inherited("ice-ufrag")), "")
     password = next(iter(attributes.inherited("ice-pwd")), "")
@@ -199,7 +169,7 @@ def _offer(
         raise OfferRefused("the offer does not say how DTLS is set up")
     if attributes.first("rtcp-mux") is None:
         raise OfferRefused("the offer wants RTCP on a port of its own")
-    directions = [name for name in _FACING if attributes.first(name) is not None]
+    directions = [name for name in FACING if attributes.first(name) is not None]
     mid = sections[audio].mid
     bundles = [group.split()[1:] for group in session.all("group") if group.startswith("BUNDLE ")]
     candidates = []
@@ -215,7 +185,7 @@ def _offer(
         audio=audio,
         opus=opus,
         keys=keys,
-        direction=_FACING[directions[0]] if directions else "sendrecv",
+        direction=FACING[directions[0]] if directions else "sendrecv",
         setup=setup,
         is_bundled=mid is not None and any(mid in bundle for bundle in bundles),
         ufrag=ufrag,
@@ -283,7 +253,7 @@ def parse_fragment(text: str) -> Trickle:
     lines = [line.strip() for line in text.split("\n") if line.strip()]
     if not lines or any(re.match(r"[a-z]=", line) is None for line in lines):
         raise ValueError("malformed")
-    attributes = _Attributes(lines)
+    attributes = Attributes(lines)
     values = attributes.all("candidate")
     if len(values) > MAX_CANDIDATES:
         raise ValueError("too many candidates")
@@ -325,7 +295,7 @@ def _accepted(offer: Offer, ours: Ours, mid: str | None) -> list[str]:
         f"a={offer.direction}",
         "a=rtcp-mux",
         f"a=rtpmap:{offer.opus} opus/48000/2",
-        f"a=fmtp:{offer.opus} {_OPUS_PARAMETERS}",
+        f"a=fmtp:{offer.opus} {OPUS_PARAMETERS}",
     ]
     if mid is not None:
         lines.append(f"a=mid:{mid}")

@@ -6,7 +6,8 @@ Timestamps and SSRCs are 32 bits, sequence numbers 16; all of them wrap.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
+from collections import deque
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 HEADER_BYTES: Final = 12
@@ -22,6 +23,8 @@ _FAR: Final = 3_000
 """A sequence number further ahead than this starts a new stream (RFC 3550, appendix A.1, MAX_DROPOUT)."""
 _KEYS: Final = "0123456789*#ABCD"
 """The telephone events 0 to 15 (RFC 4733, section 3.2)."""
+_KEY_VOLUME: Final = 10
+"""-10 dBm0."""
 
 
 class RtpPacket(NamedTuple):
@@ -138,10 +141,15 @@ class Sending:
 
 
 def report(sending: Sending, cname: str, now_unix_s: float, heard: ReportBlock | None) -> bytes:
-    """Return a compound packet: sender report with at most one block, and source description."""
-    body = _SENDER_INFO.pack(
-        ntp_time(now_unix_s), sending.timestamp, sending.packets & 0xFFFFFFFF, sending.payload_bytes & 0xFFFFFFFF
-    )
+    """Return a compound packet: sender report with at most one block, and source description.
+
+    Where nothing has been sent it is a receiver report (RFC 3550, section 6.4).
+    """
+    body = b""
+    if sending.packets:
+        body = _SENDER_INFO.pack(
+            ntp_time(now_unix_s), sending.timestamp, sending.packets & 0xFFFFFFFF, sending.payload_bytes & 0xFFFFFFFF
+        )
     if heard is not None:
         lost = min(max(int(heard.fraction_lost * 256), 0), 255) << 24
         lost |= min(max(heard.packets_lost, -0x800000), 0x7FFFFF) & 0xFFFFFF
@@ -152,7 +160,7 @@ def report(sending: Sending, cname: str, now_unix_s: float, heard: ReportBlock |
     item = bytes((_CNAME, len(name))) + name
     item += bytes(4 - (len(item) % 4))  # ends with at least one zero
     return (
-        _rtcp(_SENDER_REPORT, 0 if heard is None else 1, sending.ssrc, body)
+        _rtcp(_SENDER_REPORT if sending.packets else _RECEIVER_REPORT, 0 if heard is None else 1, sending.ssrc, body)
         + _rtcp(_SOURCE_DESCRIPTION, 1, sending.ssrc, item)
     )  # fmt: skip
 
@@ -246,15 +254,27 @@ class Reception:
         self._first = sequence - self.packets - lost_before
 
 
-@dataclass(slots=True)
 class KeyReader:
     """Reads pressed keys off telephone events (RFC 4733): each is sent in many packets of the same timestamp."""
 
-    _last: tuple[int, int] | None = field(default=None)
+    def __init__(self) -> None:
+        self._recent: deque[tuple[int, int]] = deque(maxlen=8)
+        """Packets of the key before may come late."""
 
     def feed(self, timestamp: int, payload: bytes) -> str | None:
         """Take a packet; return a key the first time one of its packets is seen."""
-        if len(payload) < 4 or payload[0] >= len(_KEYS) or self._last == (timestamp, payload[0]):
+        if len(payload) < 4 or payload[0] >= len(_KEYS) or (timestamp, payload[0]) in self._recent:
             return None
-        self._last = (timestamp, payload[0])
+        self._recent.append((timestamp, payload[0]))
         return _KEYS[payload[0]]
+
+
+def key_payload(key: str, duration: int, *, end: bool) -> bytes:
+    """Return a telephone event's payload (RFC 4733, section 2.3): a key that has been pressed for `duration` ticks.
+
+    Raises:
+        ValueError: not a key.
+    """
+    if len(key) != 1 or key not in _KEYS:
+        raise ValueError("not a key")
+    return struct.pack("!BBH", _KEYS.index(key), _KEY_VOLUME | end << 7, min(duration, 0xFFFF))

@@ -9,7 +9,6 @@ import binascii
 import re
 import secrets
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, cast
 
@@ -29,11 +28,9 @@ _LINE: Final = re.compile(
     r"(\d{1,9})[ \t]+([A-Za-z0-9_]{1,64})[ \t]+(\S{1,512})((?:[ \t]+\S{1,64}){0,8})[ \t]*", re.ASCII
 )
 _INLINE: Final = re.compile(
-    r"inline:([A-Za-z0-9+/]{1,128}={0,2})(?:\|(2\^\d{1,2}|\d{1,20}))?", re.IGNORECASE | re.ASCII
+    r"inline:([A-Za-z0-9+/]{1,128}={0,2})(?:\|(?:2\^\d{1,2}|\d{1,20}))?", re.ASCII | re.IGNORECASE
 )
 _HARMLESS: Final = re.compile(r"WSH=\d{1,5}", re.ASCII)
-
-RandomBytes = Callable[[int], bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +78,9 @@ def parse_crypto(value: str) -> CryptoLine | None:
     return CryptoLine(int(line[1]), suite, key) if len(key) == KEY_BYTES[suite] else None
 
 
-def choose(offered: Sequence[CryptoLine]) -> CryptoLine | None:
-    """Return the line to be answered: the first, for its sender has sorted them (RFC 4568, section 5.1.2)."""
-    return offered[0] if offered else None
-
-
-def new_line(tag: int, suite: Suite, random_bytes: RandomBytes = secrets.token_bytes) -> CryptoLine:
+def new_line(tag: int, suite: Suite) -> CryptoLine:
     """Return a line with a new key of ours."""
-    return CryptoLine(tag, suite, random_bytes(KEY_BYTES[suite]))
+    return CryptoLine(tag, suite, secrets.token_bytes(KEY_BYTES[suite]))
 
 
 def crypto_value(line: CryptoLine) -> str:

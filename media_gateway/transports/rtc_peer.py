@@ -10,9 +10,8 @@ import asyncio
 import random
 import secrets
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import Final
 
@@ -23,7 +22,9 @@ from aiortc.rtcdtlstransport import RTCDtlsTransport
 from infra.telemetry import logger
 from media_gateway.ports import PeerState
 from media_gateway.protocols import rtp
-from media_gateway.protocols.rtc_sdp import MAX_CANDIDATES, OPUS_HZ, Candidate, Offer, Ours, answer, parse_offer
+from media_gateway.protocols.rtc_sdp import MAX_CANDIDATES, Candidate, Offer, Ours, answer, parse_offer
+from media_gateway.protocols.rtp_accounts import Accounts, Quality
+from media_gateway.protocols.sdp import OPUS_HZ
 from media_gateway.transports.rtc_dtls import DtlsPath, dtls_transport, fingerprint, say_goodbye, shake_hands
 from media_gateway.transports.rtc_guard import GuardedConnection, IceServer, Network
 
@@ -33,7 +34,6 @@ MAX_PAYLOAD_BYTES: Final = 1275
 """The longest Opus frame (RFC 6716, section 3.2.1)."""
 
 _REPORT_S: Final = 1.0
-_QUALITY_REPORTS: Final = 5
 
 _log = logger(__name__)
 
@@ -54,18 +54,6 @@ class PeerLimits:
     """Without consent to be sent to (RFC 7675, section 5.1)."""
     packets_a_second: int = 500
     """Beyond it packets are dropped unread; 20 ms packets make 50."""
-
-
-@dataclass(frozen=True, slots=True)
-class Quality:
-    """How well packets get through."""
-
-    loss_fraction: float
-    """Of the packets from the browser, in the last seconds."""
-    jitter_ms: float
-    rtt_ms: float | None
-    sent_loss_fraction: float | None = None
-    """Of the packets to the browser, as it reported last."""
 
 
 _NETWORK: Final = Network()
@@ -112,20 +100,11 @@ class RtcPeer:
         self._srtp_out: pylibsrtp.Session | None = None
         self._budget = limits.packets_a_second
         self._forged = 0
-        self._reception: rtp.Reception | None = None
         self._keys = rtp.KeyReader()
-        self._their_report = (0, 0.0)
-        """NTP time of their last sender report, and when it came."""
-        self._recent: deque[tuple[int, int]] = deque(maxlen=_QUALITY_REPORTS)
-        """Packets expected and come between our last reports."""
-        self._rtt_s: float | None = None
-        self._sent_loss: float | None = None
-
         self._cname = secrets.token_hex(8)
-        self._sending = rtp.Sending(secrets.randbits(32))
+        self._accounts = Accounts(secrets.randbits(32), self._cname, OPUS_HZ)
         self._sequence = secrets.randbits(15)
         self._timestamp = secrets.randbits(32)
-        self._sent_s = 0.0
         self._paused = True
 
     @property
@@ -164,7 +143,7 @@ class RtcPeer:
                 fingerprints=[fingerprint(self._dtls)],
                 candidates=[candidate.to_sdp() for candidate in ours],
                 default=(ours[0].host, ours[0].port),
-                ssrc=self._sending.ssrc,
+                ssrc=self._accounts.sending.ssrc,
                 cname=self._cname,
                 with_keys=self._on_key is not None,
             ),
@@ -204,14 +183,12 @@ class RtcPeer:
             return
         if not 0 < len(payload) <= MAX_PAYLOAD_BYTES:
             return
-        sending = self._sending
-        packet = rtp.rtp_packet(offer.opus, self._sequence, timestamp, sending.ssrc, payload, marker=self._paused)
+        ssrc = self._accounts.sending.ssrc
+        packet = rtp.rtp_packet(offer.opus, self._sequence, timestamp, ssrc, payload, marker=self._paused)
         self._sequence = self._sequence + 1 & 0xFFFF
         self._paused = False
         if self._ice.send_now(session.protect(packet)):
-            sending.packets += 1
-            sending.payload_bytes += len(payload)
-            sending.timestamp, self._sent_s = timestamp, time.monotonic()
+            self._accounts.sent(timestamp, len(payload), time.monotonic())
 
     def send_gap(self, packets: int = 1) -> None:
         """Let 20 ms, or several, pass in silence without sending anything."""
@@ -220,15 +197,10 @@ class RtcPeer:
 
     def quality(self) -> Quality:
         """Return how well packets got through in the last seconds."""
-        expected = sum(wanted for wanted, _ in self._recent)
-        lost = expected - sum(came for _, came in self._recent)
-        rtt_s = self._rtt_s if self._rtt_s is not None else self._ice.rtt_s
-        return Quality(
-            loss_fraction=max(lost, 0) / expected if expected else 0.0,
-            jitter_ms=self._reception.jitter_ms if self._reception else 0.0,
-            rtt_ms=None if rtt_s is None else rtt_s * 1000,
-            sent_loss_fraction=self._sent_loss,
-        )
+        quality = self._accounts.quality()
+        if quality.rtt_ms is None and self._ice.rtt_s is not None:
+            return replace(quality, rtt_ms=self._ice.rtt_s * 1000)
+        return quality
 
     def disconnect(self) -> None:
         """Close it, soon; nothing is called back any more."""
@@ -270,8 +242,8 @@ class RtcPeer:
 
     async def _release(self) -> None:
         session, self._srtp_in, self._srtp_out = self._srtp_out, None, None
-        if session is not None and self._sending.packets:
-            self._ice.send_now(session.protect_rtcp(rtp.bye(self._sending)))
+        if session is not None and self._accounts.sending.packets:
+            self._ice.send_now(session.protect_rtcp(rtp.bye(self._accounts.sending)))
         if self._dtls is not None:
             await say_goodbye(self._dtls)
         await self._ice.close()
@@ -303,7 +275,7 @@ class RtcPeer:
         self._budget -= 1
         try:
             if rtp.is_rtcp(data):
-                self._on_rtcp(session.unprotect_rtcp(data))
+                self._accounts.read(session.unprotect_rtcp(data), time.monotonic(), time.time())
                 self._ice.heard_s = time.monotonic()
                 return
             plain = session.unprotect(data)
@@ -319,12 +291,9 @@ class RtcPeer:
         offer = self._offer
         if offer is None or self._over.is_set() or offer.direction not in {"sendrecv", "recvonly"}:
             return
-        reception = self._reception
         if packet.payload_type not in {offer.opus, offer.keys}:
             return
-        if reception is None or reception.ssrc != packet.ssrc:
-            reception = self._reception = rtp.Reception(packet.ssrc, OPUS_HZ)
-        reception.add(packet.sequence, packet.timestamp, now_s)
+        self._accounts.came(packet, now_s)
         if packet.payload_type == offer.opus:
             if packet.payload:
                 self._on_packet(packet.timestamp, packet.payload, now_s)
@@ -333,34 +302,12 @@ class RtcPeer:
             if key is not None:
                 self._on_key(key)
 
-    def _on_rtcp(self, data: bytes) -> None:
-        reports = rtp.parse_rtcp(data)
-        if self._reception is not None and reports.sender_ssrc == self._reception.ssrc:
-            self._their_report = (reports.sender_ntp, time.monotonic())
-        for block in reports.blocks:
-            if block.ssrc != self._sending.ssrc:
-                continue
-            self._sent_loss = block.fraction_lost
-            if block.last_sr:
-                ago = rtp.middle_ntp(rtp.ntp_time(time.time())) - block.last_sr - block.delay_since_sr
-                rtt_s = (ago + 0x8000_0000 & 0xFFFFFFFF) / 65536 - 0x8000
-                if 0 <= rtt_s < 10:
-                    self._rtt_s = rtt_s if self._rtt_s is None else 0.7 * self._rtt_s + 0.3 * rtt_s
-
     def _report(self) -> None:
         now_s, limits = time.monotonic(), self._limits
         self._budget = limits.packets_a_second
         if now_s - self._ice.heard_s > limits.lost_after_s or now_s - self._ice.consented_s > limits.consent_s:
             raise ConnectionError("silent")
-        heard = None
-        if self._reception is not None:
-            ntp, came_s = self._their_report
-            heard, expected, came = self._reception.block(ntp, now_s - came_s)
-            self._recent.append((expected, came))
-        session, sending = self._srtp_out, self._sending
-        if session is None:
-            return
-        if sending.packets:
-            sending.timestamp = sending.timestamp + int((now_s - self._sent_s) * OPUS_HZ) & 0xFFFFFFFF
-            self._sent_s = now_s
-        self._ice.send_now(session.protect_rtcp(rtp.report(sending, self._cname, time.time(), heard)))
+        report = self._accounts.report(now_s, time.time())
+        session = self._srtp_out
+        if session is not None:
+            self._ice.send_now(session.protect_rtcp(report))

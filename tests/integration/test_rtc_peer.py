@@ -99,7 +99,7 @@ async def test_reports_tell_both_sides_how_well_it_goes() -> None:
         await until(lambda: len(told) >= 2 and told[-1].reports[0].lsr and peer.quality().rtt_ms is not None)
         report = told[-1]
         assert isinstance(report, RtcpSrPacket)
-        assert report.ssrc == peer._sending.ssrc
+        assert report.ssrc == peer._accounts.sending.ssrc
         assert report.sender_info.packet_count == 20
         assert (report.reports[0].ssrc, report.reports[0].packets_lost) == (sender._ssrc, 0)
         stats = await sender.getStats()
