@@ -19,7 +19,7 @@ from infra.console import UnusableError
 from infra.doctor import check_port
 from infra.embedded import EmbeddedError, embedded_services
 from infra.kept import twilio_token
-from infra.model import DEFAULT_TENANT, UserRole
+from infra.model import DEFAULT_TENANT, PersonRole
 from infra.settings import Settings, child_environment
 from infra.store.database import MigrationError, StoreAway, migrate, open_pool
 from infra.store.users import UserStore
@@ -118,7 +118,7 @@ async def _prepare_database(settings: Settings) -> tuple[str, str]:
         await pool.close()
 
 
-async def new_login_link(pool: asyncpg.Pool, settings: Settings, name: str, role: UserRole) -> str:
+async def new_login_link(pool: asyncpg.Pool, settings: Settings, name: str, role: PersonRole) -> str:
     """Return a link that logs its first visitor in, once."""
     users = UserStore(pool)
     secret = await users.issue(await users.add(DEFAULT_TENANT, name, role), "login", life=LOGIN_LINK_LIFE)

@@ -18,11 +18,11 @@ from infra.connections import open_database, open_redis, reachable
 from infra.console import UnusableError, carry_out, fail, say, settings_for, stop_signal
 from infra.kept import twilio_token
 from infra.launch import Installation, follow, installation, new_login_link
-from infra.model import DEFAULT_TENANT, UserRole
+from infra.model import DEFAULT_TENANT, PersonRole, UserRole
 from infra.settings import Settings, described_settings, metrics_dir
 from infra.store.calls import CallStore
 from infra.store.database import migrate
-from infra.store.users import UserStore
+from infra.store.users import NameTakenError, UserStore
 from infra.supervisor import parent_is_gone
 from infra.telemetry import logger
 
@@ -223,8 +223,26 @@ def token_create(
     async def run() -> None:
         async with open_database(reachable(settings)) as pool:
             users = UserStore(pool)
-            user = await users.add(DEFAULT_TENANT, name, role)
+            try:
+                user = await users.add(DEFAULT_TENANT, name, role)
+            except NameTakenError as error:
+                fail(str(error))
             typer.echo(await users.issue(user, "token"))
+
+    carry_out(run())
+
+
+@token_cli.command("revoke")
+def token_revoke(name: Annotated[str, typer.Option(help="whose tokens end")]) -> None:
+    """End all bearer tokens of a name; streams that came in by them are cut off."""
+    settings = settings_for(None)
+
+    async def run() -> None:
+        async with open_database(reachable(settings)) as pool:
+            ended = await UserStore(pool).revoke_tokens(DEFAULT_TENANT, name)
+            if not ended:
+                fail("no token has that name")
+            typer.echo(f"{ended} {'token' if ended == 1 else 'tokens'} revoked")
 
     carry_out(run())
 
@@ -232,7 +250,7 @@ def token_create(
 @cli.command("login-link")
 def login_link(
     name: Annotated[str, typer.Option(help="whose link it is")] = "admin",
-    role: Annotated[UserRole, typer.Option(help="what they may do")] = "admin",
+    role: Annotated[PersonRole, typer.Option(help="what they may do")] = "admin",
 ) -> None:
     """Print a new one-time login link."""
     settings = reachable(settings_for(None))

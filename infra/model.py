@@ -22,7 +22,9 @@ _NAMESPACE: Final = uuid5(NAMESPACE_URL, "hearline")
 
 Role = Literal["customer", "agent", "supervisor", "unknown"]
 CallStatus = Literal["live", "ended"]
-UserRole = Literal["agent", "supervisor", "admin"]
+UserRole = Literal["agent", "supervisor", "admin", "sender"]
+"""What somebody may do. A sender is no person: its token opens media streams and nothing else."""
+PersonRole = Literal["agent", "supervisor", "admin"]
 
 EventType = Literal[
     "call.started",

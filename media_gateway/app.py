@@ -21,6 +21,7 @@ from infra.store.callbacks import CallbackStore
 from infra.store.calls import CallStore
 from infra.store.queues import QueueStore
 from infra.store.recordings import RecordingStore
+from infra.store.users import UserStore
 from infra.telemetry import logger
 from infra.tokens import SpentHere, StreamTokens
 from media_gateway.ice import ice_servers, media_network
@@ -29,10 +30,11 @@ from media_gateway.meter import PrometheusMeter
 from media_gateway.prompts import decode_prompts
 from media_gateway.recording.recorder import Recorder
 from media_gateway.registry import SHUTDOWN, Registry
+from media_gateway.senders import Senders
 from media_gateway.switchboard.board import Switchboard
 from media_gateway.switchboard.directory import StoredDirectory
 from media_gateway.tap import Tap
-from media_gateway.transports import capture, phone, twilio, webrtc
+from media_gateway.transports import capture, media_door, phone, twilio, webrtc
 
 log = logger(__name__)
 
@@ -77,7 +79,7 @@ class Gateway:
             log.error("stopped before everything was told")
 
 
-Doors = tuple[twilio.TwilioMedia, capture.Capture, webrtc.WebRtc, phone.PhoneDoor]
+Doors = tuple[twilio.TwilioMedia, media_door.SenderDoor, capture.Capture, webrtc.WebRtc, phone.PhoneDoor]
 
 
 def add_gateway(
@@ -119,10 +121,22 @@ def add_gateway(
     media = twilio.TwilioMedia(
         registry, tokens, auth_token=settings.twilio_token, public_base_url=base_url, meter=meter, board=board
     )
+    api_token = settings.hearline_api_token
+    senders = Senders(UserStore(pool), api_token=api_token.get_secret_value() if api_token else None)
+    carriers = media_door.SenderDoor(
+        registry,
+        senders,
+        tokens=tokens,
+        public_base_url=base_url,
+        meter=meter,
+        board=board,
+        queue_for=directory.queue_for,
+    )
     microphone = capture.Capture(registry, meter=meter)
     browser = webrtc.WebRtc(board, ice_servers=servers, network=media_network(settings), meter=meter)
     phones = phone.PhoneDoor(board, servers)
     app.router.add_get(twilio.PATH, media.handle)
+    app.router.add_get(media_door.PATH, carriers.handle)
     app.router.add_get(capture.PATH, microphone.handle)
     app.router.add_get(phone.PATH, phones.handle)
     app.router.add_post(webrtc.OFFER_PATH, browser.offer)
@@ -133,14 +147,14 @@ def add_gateway(
         await asyncio.to_thread(decode_prompts)
         clock.start()
         async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(part.run()) for part in (registry, recorder, board, browser)]
+            running = [tasks.create_task(part.run()) for part in (registry, recorder, board, browser, senders)]
             yield
             for part in running:
                 part.cancel()
         await clock.stop()
 
     app.cleanup_ctx.append(background)
-    return Gateway(registry, board, tokens, (media, microphone, browser, phones))
+    return Gateway(registry, board, tokens, (media, carriers, microphone, browser, phones))
 
 
 class SpentTokens:

@@ -293,6 +293,19 @@ def _even(rate_in_hz: int, rate_out_hz: int) -> _Fir:
     return stream
 
 
+def live_resampler(rate_in_hz: int, rate_out_hz: int) -> Resampler:
+    """Return a resampler for one live party: every 20 ms in are 20 ms out, at most 3 ms late.
+
+    Raises:
+        AudioFormatError: the rates are in no small ratio.
+    """
+    if rate_in_hz == rate_out_hz:
+        return _Same()
+    if max(rate_in_hz, rate_out_hz) // math.gcd(rate_in_hz, rate_out_hz) > _Fir.MAX_RATIO:
+        raise AudioFormatError("a sample rate that no conversation can have")
+    return _even(rate_in_hz, rate_out_hz)
+
+
 class _G711Decoder:
     """One party's G.711 at 8 kHz -> 16 kHz mono, two samples for each byte, 3 ms late."""
 

@@ -17,7 +17,9 @@ CredentialKind = Literal["token", "session", "login"]
 
 ADD_USER: Final = """
 INSERT INTO users (id, tenant_id, name, role) VALUES ($1, $2, $3, $4)
-ON CONFLICT (tenant_id, name) DO UPDATE SET role = excluded.role RETURNING id, tenant_id, name, role
+ON CONFLICT (tenant_id, name) DO UPDATE SET role = excluded.role
+    WHERE (users.role = 'sender') = (excluded.role = 'sender')
+RETURNING id, tenant_id, name, role
 """
 ADD_CREDENTIAL: Final = """
 INSERT INTO credentials (digest, tenant_id, user_id, kind, expires_at) VALUES ($1, $2, $3, $4, $5)
@@ -36,8 +38,14 @@ STILL_VALID: Final = """
 SELECT digest FROM credentials
 WHERE digest = ANY($1::bytea[]) AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
 """
-LIST_USERS: Final = "SELECT id, name, role, created_at FROM users WHERE tenant_id = $1 ORDER BY name LIMIT $2"
+LIST_USERS: Final = """
+SELECT id, name, role, created_at FROM users WHERE tenant_id = $1 AND role <> 'sender' ORDER BY name LIMIT $2
+"""
 REVOKE: Final = "UPDATE credentials SET revoked_at = now() WHERE digest = $1 AND revoked_at IS NULL"
+REVOKE_TOKENS: Final = """
+UPDATE credentials c SET revoked_at = now() FROM users u
+WHERE u.id = c.user_id AND u.tenant_id = $1 AND u.name = $2 AND c.kind = 'token' AND c.revoked_at IS NULL
+"""
 FORGET_EXPIRED: Final = "DELETE FROM credentials WHERE expires_at < now() - interval '1 day'"
 ADD_AUDIT: Final = """
 INSERT INTO audit_log (tenant_id, user_id, act, object_id, detail) VALUES ($1, $2, $3, $4, $5)
@@ -54,6 +62,10 @@ class User:
     role: UserRole
 
 
+class NameTakenError(ValueError):
+    """A person has the name that a sender was to get, or the other way round: its tokens would change what they may."""
+
+
 class UserStore:
     """Reads and writes of users; secrets are kept as digests only."""
 
@@ -61,9 +73,14 @@ class UserStore:
         self._pool = pool
 
     async def add(self, tenant_id: UUID, name: str, role: UserRole) -> User:
-        """Add a user, or give the one of that name this role."""
+        """Add a user, or give the one of that name this role.
+
+        Raises:
+            NameTakenError: the one of that name is a person and this a sender, or the other way round.
+        """
         row = await self._pool.fetchrow(ADD_USER, uuid4(), tenant_id, name, role)
-        assert row is not None
+        if row is None:
+            raise NameTakenError("that name is a person's" if role == "sender" else "that name is a sender's")
         return _user(row)
 
     async def issue(self, user: User, kind: CredentialKind, *, life: timedelta | None = None) -> str:
@@ -88,12 +105,16 @@ class UserStore:
         return {row["digest"] for row in await self._pool.fetch(STILL_VALID, list(digests))}
 
     async def all(self, tenant_id: UUID, *, limit: int = 1000) -> list[asyncpg.Record]:
-        """Return (id, name, role, created_at) of a tenant's users by name."""
+        """Return (id, name, role, created_at) of the people of a tenant by name."""
         return await self._pool.fetch(LIST_USERS, tenant_id, limit)
 
     async def revoke(self, secret: str) -> None:
         """Make a secret invalid."""
         await self._pool.execute(REVOKE, digest(secret))
+
+    async def revoke_tokens(self, tenant_id: UUID, name: str) -> int:
+        """Make all tokens of a user invalid; return how many there were."""
+        return int((await self._pool.execute(REVOKE_TOKENS, tenant_id, name)).rpartition(" ")[2])
 
     async def forget_expired(self) -> None:
         """Remove secrets that ran out more than a day ago."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from abc import ABC, abstractmethod
 from collections import deque
 from dataclasses import dataclass
@@ -74,8 +75,10 @@ class MediaSocket(ABC):
         self.call: OpenCall | None = None
         """Known once the stream has started."""
         self.stream: Stream | None = None
+        self.farewell_s = 0.0
+        """How long the peer may take to close the socket itself once the stream has ended, in seconds."""
         self._ended = False
-        self._outgoing: deque[str | None] = deque(maxlen=_OUTGOING)
+        self._outgoing: deque[str | bytes | None] = deque(maxlen=_OUTGOING)
         self._outgoing_wake = asyncio.Event()
 
     @abstractmethod
@@ -122,8 +125,8 @@ class MediaSocket(ABC):
         self.end(reason, lost=True)
         await self.socket.close(code=CloseCode.GOING_AWAY, message=b"server shutdown")
 
-    def post(self, message: str) -> None:
-        """Send a text message, after those before it. Never blocks; a peer that does not read loses the oldest."""
+    def post(self, message: str | bytes) -> None:
+        """Send a message, after those before it. Never blocks; a peer that does not read loses the oldest."""
         self._outgoing.append(message)
         self._outgoing_wake.set()
 
@@ -141,9 +144,13 @@ class MediaSocket(ABC):
                 while self._outgoing:
                     message = self._outgoing.popleft()
                     if message is None:
+                        await asyncio.sleep(self.farewell_s)
                         await self.socket.close()
                         return
-                    await self.socket.send_str(message)
+                    if isinstance(message, bytes):
+                        await self.socket.send_bytes(message)
+                    else:
+                        await self.socket.send_str(message)
         except ConnectionError:
             pass  # the end of the socket will show in the reading
 
@@ -157,17 +164,30 @@ class MediaSocket(ABC):
                 raise ProtocolError(CloseCode.POLICY, "no-start", "no start in time") from None
             while await self._read_one():
                 pass
+            if self._has_ended() and self.farewell_s:
+                await self._last_words()
         except ProtocolError as error:
-            await self._refuse(error)
+            await self.refuse(error)
         else:
             await self.socket.close()
+
+    async def _last_words(self) -> None:
+        """Listen on, after the end, until the peer closes the socket or its time is over."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.farewell_s):
+                while True:
+                    message = await self.socket.receive()
+                    if message.type is WSMsgType.TEXT:
+                        await self.on_text(message.data)
+                    elif message.type is not WSMsgType.BINARY:
+                        return
 
     async def _read_one(self) -> bool:
         """Take one message; False when there is none to come."""
         if self._has_ended():
             return False
         message = await self.socket.receive()
-        if self._has_ended():
+        if self._has_ended() and not self.farewell_s:
             return False
         kind = message.type
         if kind is WSMsgType.TEXT:
@@ -197,11 +217,12 @@ class MediaSocket(ABC):
             self.door.calls.report(call, stream)
             now_s = loop.time()
             if now_s - stream.last_ms / 1000 > limits.idle_limit_s:
-                await self._refuse(ProtocolError(CloseCode.POLICY, "idle", "no audio for too long"))
+                await self.refuse(ProtocolError(CloseCode.POLICY, "idle", "no audio for too long"))
             elif limits.max_speed and stream.audio_s > limits.burst_s + limits.max_speed * (now_s - began_s):
-                await self._refuse(ProtocolError(CloseCode.POLICY, "too-fast", "too fast"))
+                await self.refuse(ProtocolError(CloseCode.POLICY, "too-fast", "too fast"))
 
-    async def _refuse(self, error: ProtocolError) -> None:
+    async def refuse(self, error: ProtocolError) -> None:
+        """Cut the peer off, and tell it why."""
         self._count_refused(error.reason)
         self.end(error.reason, lost=True)
         await self.on_refused(error)

@@ -3,7 +3,7 @@
 A dialect is one class in one file of this package: messages of one WebSocket in, events out, and the messages that we
 send back. No I/O and no clock; `media_gateway.transports.media_door` does the rest, alike for all.
 
-Tracks are mono and all of one codec. A dialect that gets stereo takes it apart (`channels`).
+Tracks are one party's each and all of one codec. A dialect that gets stereo takes it apart (`channels`).
 """
 
 from __future__ import annotations
@@ -42,16 +42,18 @@ class Handshake:
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """How a track's payloads are coded; always mono."""
+    """How a track's payloads are coded."""
 
     encoding: Encoding
     rate_hz: int
     """Of the audio: 16000 for G.722. Opus is 48000 whatever it was made from (RFC 7587, section 4.1)."""
+    channels: int = 1
+    """More are mixed down: for a sender that does not say whose each is."""
 
     @property
     def sample_bytes(self) -> int:
-        """Bytes of a sample; 1 where samples have no length of their own."""
-        return 2 if self.encoding in {"l16le", "l16be"} else 1
+        """Bytes of a sample of all channels; 1 where samples have no length of their own."""
+        return self.channels * (2 if self.encoding in {"l16le", "l16be"} else 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +75,10 @@ class Start:
     """A stream begins. Once on a socket, before any Media."""
 
     call_id: str
-    """The sender's own name of the call; two streams of one call share it."""
+    """The sender's own name of the call; two streams of one call share it. "" where it does not say: each is one."""
     codec: Codec
     tracks: tuple[Track, ...]
+    """That it announces; none where it does not say before they come."""
     stream_id: str = ""
     from_number: str | None = None
     to_number: str | None = None
@@ -90,11 +93,18 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True)
+class Opened:
+    """A track comes that `Start` did not announce."""
+
+    track: Track
+
+
+@dataclass(frozen=True, slots=True)
 class Media:
     """A stretch of a track's audio."""
 
     track: str
-    """Its name; one that `Start` did not announce is refused by the dialect."""
+    """Its name; `Start` or `Opened` told of it before."""
     payload: bytes
     timestamp_ms: int | None = None
     """Where it begins on the stream's own clock, which starts anywhere; None: it follows on."""
@@ -157,7 +167,7 @@ class Stop:
     """A short fixed name, nothing that the sender wrote."""
 
 
-Event = Start | Media | Missing | Key | Played | Held | Resumed | Flow | Send | Stop
+Event = Start | Opened | Media | Missing | Key | Played | Held | Resumed | Flow | Send | Stop
 
 
 class Dialect(Protocol):
@@ -234,14 +244,15 @@ _CODECS: Final[Mapping[str, tuple[Encoding, int]]] = {
     "alaw": ("alaw", 8_000),
     "audio/x-l16": ("l16le", 8_000),
     "audio/l16": ("l16le", 8_000),
+    "audio/x-raw": ("l16le", 8_000),
     "l16": ("l16le", 8_000),
     "audio/g722": ("g722", 16_000),
     "g722": ("g722", 16_000),
     "audio/opus": ("opus", 48_000),
     "opus": ("opus", 48_000),
 }
-_MIN_RATE_HZ: Final = 8_000
-_MAX_RATE_HZ: Final = 64_000
+_MIN_RATE_HZ: Final = 4_000
+_MAX_RATE_HZ: Final = 192_000
 
 
 def codec_named(name: str, rate_hz: int | None = None) -> Codec:
@@ -264,6 +275,61 @@ def codec_named(name: str, rate_hz: int | None = None) -> Codec:
     if not _MIN_RATE_HZ <= rate_hz <= _MAX_RATE_HZ:
         raise unsupported(f"sample rate outside {_MIN_RATE_HZ}..{_MAX_RATE_HZ} Hz")
     return Codec(encoding, rate_hz)
+
+
+def duration_ms(payload: bytes, codec: Codec) -> float:
+    """Return how much audio a payload holds, in milliseconds."""
+    match codec.encoding:
+        case "opus":
+            return _opus_ms(payload)
+        case "g722":
+            return len(payload) / 8  # 64 kbit/s (RFC 3551, section 4.5.2)
+        case _:
+            return len(payload) // codec.sample_bytes * 1000 / codec.rate_hz
+
+
+def _opus_ms(packet: bytes) -> float:
+    """Return a packet's length by its first bytes (RFC 6716, section 3.1)."""
+    if not packet:
+        return 0.0
+    config, code = packet[0] >> 3, packet[0] & 3
+    if config < 12:
+        frame_ms = (10.0, 20.0, 40.0, 60.0)[config & 3]
+    elif config < 16:
+        frame_ms = (10.0, 20.0)[config & 1]
+    else:
+        frame_ms = (2.5, 5.0, 10.0, 20.0)[config & 3]
+    frames = (1, 2, 2, packet[1] & 63 if len(packet) > 1 else 0)[code]
+    return min(frame_ms * frames, 120.0)
+
+
+class ChunkClock:
+    """One track's time where frames are numbered, but stamped with the moment at which they were sent.
+
+    Frames follow on from each other as their numbers do; a stamp counts when it is far from that (silence was left
+    out, the sender's clock was set).
+    """
+
+    _APART_MS: Final = 100.0
+
+    def __init__(self) -> None:
+        self._chunk: int | None = None
+        self._at_ms = 0.0
+        self._length_ms = 0.0
+
+    def place(self, chunk: int, timestamp_ms: int, length_ms: float) -> int:
+        """Return where a frame begins, in milliseconds on the stream's clock."""
+        if self._chunk is None:
+            at_ms = float(timestamp_ms)
+        else:
+            step = chunk - self._chunk
+            # Between two frames lie those that did not come, each as long as this one.
+            at_ms = self._at_ms + (self._length_ms + (step - 1) * length_ms if step > 0 else step * length_ms)
+            if abs(at_ms - timestamp_ms) > self._APART_MS:
+                at_ms = float(timestamp_ms)
+        if self._chunk is None or chunk > self._chunk:
+            self._chunk, self._at_ms, self._length_ms = chunk, at_ms, length_ms
+        return max(round(at_ms), 0)
 
 
 def channels(payload: bytes, sample_bytes: int) -> tuple[bytes, bytes]:

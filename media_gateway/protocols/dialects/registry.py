@@ -6,7 +6,16 @@ from collections.abc import Mapping
 from typing import Final
 
 from media_gateway.protocols.dialects.dialect import Dialect
+from media_gateway.protocols.dialects.plivo import Plivo
+from media_gateway.protocols.dialects.signalwire import SignalWire
+from media_gateway.protocols.dialects.telnyx import Telnyx
+from media_gateway.protocols.dialects.vonage import Vonage
 
-_ALL: Final[tuple[type[Dialect], ...]] = ()
+_ALL: Final[tuple[type[Dialect], ...]] = (
+    Plivo,
+    SignalWire,
+    Telnyx,
+    Vonage,
+)
 
 DIALECTS: Final[Mapping[str, type[Dialect]]] = {dialect.name: dialect for dialect in _ALL}
