@@ -54,6 +54,8 @@ _YES: Final = frozenset({"1", "true", "yes"})
 _SECRET_HEADERS: Final = frozenset({"authorization", "cookie", "sec-websocket-protocol"})
 
 QueueFor = Callable[[UUID, str | None], Awaitable[Queue]]
+HandshakeCheck = Callable[[web.Request], bool]
+"""Whether a handshake is the sender's own, where a dialect can show that beside its token (a signature)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +95,11 @@ class SenderDoor:
         meter: Meter | None = None,
         board: Switchboard | None = None,
         queue_for: QueueFor | None = None,
+        checks: Mapping[str, HandshakeCheck] | None = None,
     ) -> None:
         """`tokens`: opens one-time tokens too. `board`: finds callers somebody to talk to; None: all are listened to.
 
-        `queue_for`: whose number it is, for whether its calls may be recorded.
+        `queue_for`: whose number it is, for whether its calls may be recorded. `checks`: by dialect.
         """
         self.meter = meter or NoMeter()
         self.senders = senders
@@ -108,6 +111,7 @@ class SenderDoor:
         self._tokens = tokens
         self._public_host = urlsplit(public_base_url).hostname
         self._queue_for = queue_for
+        self._checks = checks or {}
         self._unproven = 0
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -119,6 +123,8 @@ class SenderDoor:
         try:
             self._check_origin(request)
             entry = await self._pass_of(request, dialect)
+            if name in self._checks and not self._checks[name](request):
+                raise Refused(HTTPStatus.UNAUTHORIZED, "bad-signature", "The handshake's signature is not right.")
             if request.headers.get(hdrs.UPGRADE, "").lower() != "websocket":
                 return problem(HTTPStatus.UPGRADE_REQUIRED, "This address speaks WebSocket.", {"Upgrade": "websocket"})
             if entry is None and self._unproven >= _MAX_UNPROVEN:
