@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 
 from dashboard.api import CallApi
 from dashboard.api_boards import BoardApi
+from dashboard.api_imports import ImportApi
 from dashboard.api_queues import CallbackApi, QueueApi
 from dashboard.api_recordings import RecordingApi
 from dashboard.api_speakers import SpeakerApi
@@ -89,6 +90,7 @@ def add_dashboard(app: web.Application, deps: DashboardDeps) -> None:
     queues = QueueApi(deps.pool, users)
     callbacks = CallbackApi(deps.pool, users)
     vocabulary = VocabularyApi(deps.pool, users)
+    imports = ImportApi(deps.pool, users, deps.settings)
     twilio = TwilioApi(deps.settings, users)
     recordings = RecordingApi(snapshots, users, deps.settings.hearline_data_dir, deps.control)
     docs = Docs(deps.version)
@@ -102,7 +104,7 @@ def add_dashboard(app: web.Application, deps: DashboardDeps) -> None:
 
     handlers = {
         name: getattr(part, name)
-        for part in (calls, speakers, boards, recordings, queues, callbacks, vocabulary, twilio, login, docs)
+        for part in (calls, speakers, boards, recordings, queues, callbacks, vocabulary, imports, twilio, login, docs)
         for name in dir(part)
         if not name.startswith("_")
     }

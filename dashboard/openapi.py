@@ -26,7 +26,7 @@ def describe(version: str) -> dict[str, Any]:
     """Return the whole description."""
     types = [ProblemView]
     for operation in OPERATIONS:
-        types += [kind for kind in (operation.answer, operation.body) if kind is not None]
+        types += [kind for kind in (operation.answer, operation.body) if kind is not None and kind is not bytes]
     schemas, components = msgspec.json.schema_components(types, ref_template=_REF)
     known = list(zip(types, schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
@@ -68,10 +68,8 @@ def _operation(operation: Operation, known: list[tuple[Any, dict[str, Any]]]) ->
         },
     }
     if operation.body is not None:
-        described["requestBody"] = {
-            "required": True,
-            "content": {"application/json": {"schema": _schema(operation.body, known)}},
-        }
+        schema = {"type": "string", "format": "binary"} if operation.body is bytes else _schema(operation.body, known)
+        described["requestBody"] = {"required": True, "content": {operation.body_media_type: {"schema": schema}}}
     return described
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 
 from dashboard import export, views
 from dashboard.api import CALLS_MOST, CALLS_PAGE, SEGMENTS_MOST, SEGMENTS_PAGE, STATUSES, ActionItemChange
+from dashboard.api_imports import IMPORTS_MOST, IMPORTS_PAGE, PIECE_TYPE, ImportFields
 from dashboard.api_queues import CALLBACKS_MOST, CALLBACKS_PAGE, CallbackChange, QueueFields
 from dashboard.api_speakers import SpeakerChange
 from dashboard.api_vocabulary import NewPhrases
@@ -43,6 +44,8 @@ class Operation:
     media_types: tuple[str, ...] = ("application/json",)
     parameters: tuple[Parameter, ...] = ()
     body: Any = None
+    body_media_type: str = "application/json"
+    """A body that is not JSON has no type of its own: `body` is bytes then."""
     refusals: tuple[int, ...] = ()
 
 
@@ -64,6 +67,11 @@ _TO: Final = Parameter(
 
 _QUEUE_ID: Final = Parameter(
     "queue_id", "path", {"type": "string", "format": "uuid"}, "the queue's id", "737f5f15-feec-571f-a85b-c80e9f1b98e8"
+)
+
+
+_IMPORT_ID: Final = Parameter(
+    "import_id", "path", {"type": "string", "format": "uuid"}, "the import's id", "0d1c2b3a-4f5e-5a6b-8c7d-9e0f1a2b3c4d"
 )
 
 
@@ -328,6 +336,68 @@ OPERATIONS: Final = (
                 "0d1c2b3a-4f5e-5a6b-8c7d-9e0f1a2b3c4d",
             ),
         ),
+        refusals=(400, 404),
+    ),
+    Operation(
+        "list_imports",
+        "GET",
+        "/api/v1/imports",
+        "imports",
+        "Recordings that are or were brought in, the newest first",
+        views.ImportPage,
+        parameters=(_limit(IMPORTS_PAGE, IMPORTS_MOST), _AFTER),
+        refusals=(400,),
+    ),
+    Operation(
+        "add_import",
+        "POST",
+        "/api/v1/imports",
+        "imports",
+        "Announce a recording that is to be sent. 200 when the same file is known already: then go on where it stands",
+        views.ImportView,
+        status=201,
+        body=ImportFields,
+        refusals=(400, 409, 413, 415, 507),
+    ),
+    Operation(
+        "get_import",
+        "GET",
+        "/api/v1/imports/{import_id}",
+        "imports",
+        "How far a recording has come",
+        views.ImportView,
+        parameters=(_IMPORT_ID,),
+        refusals=(400, 404),
+    ),
+    Operation(
+        "put_import_content",
+        "PUT",
+        "/api/v1/imports/{import_id}/content",
+        "imports",
+        "Send the next piece of the file, at most 1 MiB; with the last one its import begins",
+        views.ImportView,
+        parameters=(
+            _IMPORT_ID,
+            Parameter(
+                "offset",
+                "query",
+                {"type": "integer", "minimum": 0},
+                "where the piece begins: the import's `received_bytes`. Elsewhere is answered 409, with that number",
+                "0",
+            ),
+        ),
+        body=bytes,
+        body_media_type=PIECE_TYPE,
+        refusals=(400, 404, 409, 413, 415, 507),
+    ),
+    Operation(
+        "cancel_import",
+        "POST",
+        "/api/v1/imports/{import_id}/cancel",
+        "imports",
+        "Stop an import; what is transcribed by then stays as a call",
+        views.ImportView,
+        parameters=(_IMPORT_ID,),
         refusals=(400, 404),
     ),
     Operation(

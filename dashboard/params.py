@@ -20,8 +20,8 @@ T = TypeVar("T")
 TEXT_MAX_CHARS: Final = 200
 CURSOR_MAX_CHARS: Final = 400
 _FIELD: Final = re.compile(r"at `\$\.(\w{1,80})|field `(\w{1,80})`$")
-_FIRST: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_LAST: Final = datetime(2200, 1, 1, tzinfo=UTC)
+FIRST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+LAST: Final = datetime(2200, 1, 1, tzinfo=UTC)
 
 
 def text(request: web.Request, name: str, *, most: int = TEXT_MAX_CHARS) -> str | None:
@@ -62,7 +62,7 @@ def moment(request: web.Request, name: str) -> datetime | None:
         found = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
     except (ValueError, OverflowError):
         raise bad_parameter(name, "is neither a moment such as 2026-01-31T09:00:00Z nor a day") from None
-    if not _FIRST <= found <= _LAST:
+    if not FIRST <= found <= LAST:
         raise bad_parameter(name, "is not within the years 1970 to 2200")
     return found
 

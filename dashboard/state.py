@@ -122,7 +122,7 @@ def llm_data(state: CallState) -> Facts:
 def _call_started(state: CallState, event: Event) -> CallState:
     told = {name: event.data[name] for name in _STARTED_FACTS if event.data.get(name) is not None}
     call = {**state.call, "started_at": state.call["started_at"] or _at(event), **told}
-    if call["ended_at"] is not None and event.at > datetime.fromisoformat(call["ended_at"]):
+    if call["ended_at"] is not None and not _is_file(call) and event.at > datetime.fromisoformat(call["ended_at"]):
         # Taken up again after it had ended.
         call |= {"status": "live", "ended_at": None, "duration_ms": None, "settled_at": None}
         if state.recording["state"] in {"writing", "saved"}:
@@ -132,10 +132,15 @@ def _call_started(state: CallState, event: Event) -> CallState:
 
 def _call_ended(state: CallState, event: Event) -> CallState:
     call = {**state.call, "status": "ended", "stage": None, "duration_ms": event.data.get("duration_ms")}
-    call["ended_at"] = state.call["ended_at"] or _at(event)
+    call["ended_at"] = state.call["ended_at"] or event.data.get("ended_at") or _at(event)
     if state.recording["state"] in {"on", "paused"}:
         state = replace(state, recording={**state.recording, "state": "writing"})
     return replace(state, call=call)
+
+
+def _is_file(call: Facts) -> bool:
+    """Return whether it was imported: then it has the clock of its file, and is not taken up again."""
+    return bool(call["door"] == "file")
 
 
 def _call_stage(state: CallState, event: Event) -> CallState:

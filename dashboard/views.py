@@ -12,6 +12,7 @@ import msgspec
 from infra.model import CallStatus, Insight, Role, Stage, TranscriptSegment, UserRole
 from infra.settings import RecordingFormat, TwilioMode
 from infra.store.callbacks import CallbackKind, CallbackStatus
+from infra.store.imports import ImportStatus, LeftRole, Parties
 from infra.store.insights import insight_to_json
 from infra.store.queues import OnTimeout
 from infra.store.recordings import ASKED
@@ -364,6 +365,45 @@ class CallbackView(View, frozen=True):
     done_at: datetime | None
 
 
+class ImportView(View, frozen=True):
+    """A recording that is brought in.
+
+    uploading: bytes from `received_bytes` on are awaited; waiting: for its turn; running: `transcribed_ms` of
+    `duration_ms` are done; failed and cancelled: `problem` says why, where there is something to say. `problem` is the
+    end of a sentence that begins with the file's name; on one that is done it says what could not be read. `call_id`:
+    the call that it becomes; `is_new`: False when the same file was brought in before.
+    """
+
+    id: UUID
+    name: str
+    size_bytes: int
+    sha256: str
+    status: ImportStatus
+    received_bytes: int
+    parties: Parties
+    left: LeftRole
+    title: str | None
+    from_number: str | None
+    to_number: str | None
+    started_at: datetime | None
+    call_id: UUID | None
+    duration_ms: int | None
+    transcribed_ms: int
+    problem: str | None
+    created_by: str | None
+    created_at: datetime
+    ended_at: datetime | None
+    is_new: bool = False
+
+
+class ImportPage(View, frozen=True):
+    """Part of the list of imports; `max_bytes` is the size of the largest file that may be brought in."""
+
+    items: list[ImportView]
+    next: str | None
+    max_bytes: int
+
+
 class VoiceToken(View, frozen=True):
     """A token for Twilio's Voice SDK; `identity` is the name that `<Client>` rings."""
 
@@ -397,6 +437,12 @@ def call_summary(row: asyncpg.Record) -> CallSummary:
         ),
         **facts,
     )
+
+
+def import_view(row: asyncpg.Record, *, is_new: bool = False) -> ImportView:
+    """Return a stored import as the API shows it."""
+    facts = {name: row[name] for name in ImportView.__struct_fields__ if name not in {"left", "is_new"}}
+    return ImportView(**facts, left=row["left_role"], is_new=is_new)
 
 
 def segment_view(segment: TranscriptSegment) -> SegmentView:

@@ -84,6 +84,8 @@ class Call:
     tenant_id: UUID = DEFAULT_TENANT
     recorded: bool = True
     """Whether it may be recorded, as far as its number is concerned."""
+    live: bool = True
+    """Whether it happens now. A recording that is brought in does not: nobody waits for its words."""
 
 
 @dataclass(frozen=True, slots=True)

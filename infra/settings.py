@@ -49,6 +49,9 @@ class Settings(BaseSettings):
     hearline_recording: bool = Field(True, description="whether calls are recorded at all; each queue may say no")
     hearline_recording_format: RecordingFormat = Field("opus", description="what finished recordings are: opus or flac")
     hearline_recording_days: int = Field(0, ge=0, le=36_500, description="days that recordings are kept; 0: for ever")
+    hearline_import_mb: int = Field(2048, ge=1, le=1_000_000, description="largest recording that may be imported, MB")
+    hearline_import_hours: int = Field(12, ge=1, le=24, description="longest recording that may be imported, hours")
+    hearline_import_parallel: int = Field(2, ge=1, le=32, description="recordings that are imported at once")
     public_base_url: str | None = Field(None, description="https://... under which peers reach this server")
 
     database_url: str | None = Field(None, description="PostgreSQL (embedded when unset)")
@@ -214,6 +217,12 @@ def child_environment(**settings: str | None) -> dict[str, str]:
         if value is not None:
             environment[name.upper()] = value
     return environment
+
+
+def bare_environment() -> dict[str, str]:
+    """Return this process's environment for a child that must know no setting, and so no secret."""
+    ours = {name.upper() for name in Settings.model_fields}
+    return {name: value for name, value in os.environ.items() if name.upper() not in ours}  # noqa: TID251  (the same)
 
 
 def metrics_dir() -> str | None:

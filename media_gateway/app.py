@@ -15,16 +15,21 @@ from redis.asyncio import Redis
 from infra.bus.presence import Presence
 from infra.bus.streams import AudioStreams, BusError, EventStreams
 from infra.bus.work import WorkQueue
+from infra.inbox import Inbox
 from infra.kept import stream_secret
 from infra.settings import Settings
 from infra.store.callbacks import CallbackStore
 from infra.store.calls import CallStore
+from infra.store.imports import ImportStore
 from infra.store.queues import QueueStore
 from infra.store.recordings import RecordingStore
+from infra.store.transcripts import TranscriptStore
 from infra.store.users import UserStore
 from infra.telemetry import logger
 from infra.tokens import SpentHere, StreamTokens
 from media_gateway.ice import ice_servers, media_network
+from media_gateway.importing.call import Streams
+from media_gateway.importing.runner import ImportRunner
 from media_gateway.media_clock import MediaClock
 from media_gateway.meter import PrometheusMeter
 from media_gateway.prompts import decode_prompts
@@ -105,6 +110,22 @@ def add_gateway(
         enabled=settings.hearline_recording,
         keep_days=settings.hearline_recording_days,
     )
+    imports = ImportRunner(
+        Inbox(settings.hearline_data_dir),
+        Streams(
+            gateway_id=registry.gateway_id,
+            audio=registry.tap.streams,
+            events=EventStreams(redis),
+            asr_work=registry.asr_work,
+            insight_work=registry.insight_work,
+            calls=calls,
+            transcripts=TranscriptStore(pool),
+            imports=ImportStore(pool),
+        ),
+        recorder,
+        parallel=settings.hearline_import_parallel,
+        most_hours=settings.hearline_import_hours,
+    )
     clock = MediaClock()
     directory = StoredDirectory(
         queues=QueueStore(pool),
@@ -147,7 +168,7 @@ def add_gateway(
         await asyncio.to_thread(decode_prompts)
         clock.start()
         async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(part.run()) for part in (registry, recorder, board, browser, senders)]
+            running = [tasks.create_task(part.run()) for part in (registry, recorder, board, browser, senders, imports)]
             yield
             for part in running:
                 part.cancel()

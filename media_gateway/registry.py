@@ -243,15 +243,7 @@ class LiveCall:
         registry.to_store.put("open call", lambda: registry.store.open(call, registry.gateway_id))
         if registry.recorder is not None and call.recorded:
             self._recording = registry.recorder.open(call)
-        data = {
-            "external_id": call.external_id,
-            "door": call.door,
-            "title": call.title,
-            "from_number": call.from_number,
-            "to_number": call.to_number,
-            "started_at": call.started_at,
-        }
-        registry.publish(call, "call.started", data, f"started:{self._epoch}")
+        registry.publish(call, "call.started", call_started(call), f"started:{self._epoch}")
         if self._recording is not None:
             registry.publish(call, "recording.started", {}, f"recording:{self._epoch}")
         self._announce_call()
@@ -279,7 +271,7 @@ class LiveCall:
         call, registry = self.call, self._registry
         leg = Leg(uuid4(), call.id, role, name)
         registry.to_store.put("add leg", lambda: registry.store.add_leg(call, leg, registry.gateway_id, user_id))
-        registry.publish(call, "leg.joined", {"leg_id": leg.id, "role": role, "name": name}, f"joined:{leg.id}")
+        registry.publish(call, "leg.joined", leg_joined(leg), f"joined:{leg.id}")
         return leg
 
     def open_track(
@@ -294,15 +286,7 @@ class LiveCall:
         registry.to_store.put(
             "add track", lambda: registry.store.add_track(call, leg, track, work.speaker, registry.gateway_id)
         )
-        data = {
-            "track_id": track.id,
-            "leg_id": leg.id,
-            "role": leg.role,
-            "label": label,
-            "speaker": work.speaker,
-            "mixed": mixed,
-        }
-        registry.publish(call, "track.opened", data, f"opened:{track.id}")
+        registry.publish(call, "track.opened", track_opened(work), f"opened:{track.id}")
         registry.to_bus.put("announce track", lambda: registry.asr_work.announce(work))
         sink: TrackSink = registry.tap.sink(track.id)
         if self._silent_since_ms is not None and leg.role not in self._returned:
@@ -384,6 +368,36 @@ class LiveCall:
         registry = self._registry
         work = CallWork(self.call, registry.gateway_id)
         registry.to_bus.put("announce call", lambda: registry.insight_work.announce(work))
+
+
+def call_started(call: Call) -> dict[str, Any]:
+    """Return what `call.started` tells."""
+    return {
+        "external_id": call.external_id,
+        "door": call.door,
+        "title": call.title,
+        "from_number": call.from_number,
+        "to_number": call.to_number,
+        "started_at": call.started_at,
+    }
+
+
+def leg_joined(leg: Leg) -> dict[str, Any]:
+    """Return what `leg.joined` tells."""
+    return {"leg_id": leg.id, "role": leg.role, "name": leg.name}
+
+
+def track_opened(work: TrackWork) -> dict[str, Any]:
+    """Return what `track.opened` tells."""
+    track = work.track
+    return {
+        "track_id": track.id,
+        "leg_id": track.leg_id,
+        "role": work.leg.role,
+        "label": track.label,
+        "speaker": work.speaker,
+        "mixed": track.mixed,
+    }
 
 
 class _AfterHole:

@@ -142,6 +142,18 @@ class AudioStreams:
         entries = await self._redis.xrevrange(keys.audio(track_id), count=1)
         return codec.chunk_from_fields(entries[0][1]).end_ms if entries else None
 
+    async def length(self, track_id: UUID) -> int:
+        """Return how many chunks are in the stream: those that no stored segment covers yet."""
+        return int(await self._redis.xlen(keys.audio(track_id)))
+
+    async def last_seq(self, track_id: UUID) -> int:
+        """Return the number of the newest chunk that the stream ever had, trimmed or not; -1 for no stream."""
+        try:
+            about = await self._redis.xinfo_stream(keys.audio(track_id))
+        except ResponseError:
+            return -1
+        return _seq(about["last-generated-id"])
+
     async def newest_seq(self, track_id: UUID) -> int:
         """Return the number of the newest chunk in the stream, -1 when it has none."""
         entries = await self._redis.xrevrange(keys.audio(track_id), count=1)

@@ -47,7 +47,10 @@ UPDATE calls SET status = 'ended', end_reason = $2, ended_at = $3, duration_ms =
 WHERE id = $1 AND status = 'live' AND ($5::text IS NULL OR gateway_id = $5) RETURNING id
 """
 SETTLE_CALL: Final = "UPDATE calls SET settled_at = now(), updated_at = now() WHERE id = $1"
-LIVE_CALLS: Final = "SELECT id, tenant_id, gateway_id, started_at FROM calls WHERE status = 'live'"
+LIVE_CALLS: Final = """
+SELECT id, tenant_id, gateway_id, started_at FROM calls c WHERE status = 'live' AND NOT EXISTS (
+    SELECT 1 FROM imports i WHERE i.call_id = c.id AND i.status IN ('waiting', 'running'))
+"""
 CALL_LAST_MS: Final = """
 SELECT greatest(
     coalesce((SELECT max(end_ms) FROM meeting_transcripts WHERE call_id = $1), 0),
@@ -210,7 +213,7 @@ class CallStore:
         await self._pool.execute(SETTLE_CALL, call_id)
 
     async def live(self) -> list[asyncpg.Record]:
-        """Return (id, tenant_id, gateway_id, started_at) of every call that has not ended."""
+        """Return (id, tenant_id, gateway_id, started_at) of every call on the line; imports wait for their gateway."""
         return await self._pool.fetch(LIVE_CALLS)
 
     async def last_ms(self, call_id: UUID) -> int:

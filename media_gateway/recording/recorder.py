@@ -72,6 +72,8 @@ class Recorder:
         self._writer = Writer(spool_bytes=spool_bytes)
         self._finisher = Finisher(self._shelf, store, codec, self)
         self._live: dict[UUID, CallRecording] = {}
+        self._copied: set[UUID] = set()
+        """Calls whose recordings are written from a file that is brought in."""
 
     def open(self, call: Call) -> CallRecording | None:
         """Begin a call's recording, or return the live one; None while recording is off. Never blocks."""
@@ -83,6 +85,32 @@ class Recorder:
         self._to_store.put("open recording", lambda: self._store.open(of))
         recording = self._live[call.id] = CallRecording(call, of, self._shelf, self._writer, self)
         return recording
+
+    def open_copy(self, call: Call) -> Shelf | None:
+        """Begin the recording of a call that is brought in as a file; whoever does that writes its take.
+
+        None while recording is off.
+        """
+        if not self._enabled:
+            return None
+        of = self._recorded(call)
+        self._copied.add(call.id)
+        self._to_store.put("open recording", lambda: self._store.open(of))
+        return self._shelf
+
+    def copied(self, call: Call, duration_ms: int, damage: tuple[int, str] | None) -> None:
+        """The take of a call that is brought in is written and the call has ended: have it finished.
+
+        `damage`: from where on nothing could be written, in ms, and why.
+        """
+        self._copied.discard(call.id)
+        if damage is not None:
+            self.failed(call, damage[1])
+        self._finisher.put(Ended(call, duration_ms, damage))
+
+    def leave_copy(self, call_id: UUID) -> None:
+        """Stop writing for now; a second time does nothing."""
+        self._copied.discard(call_id)
 
     async def run(self) -> None:
         """Write and finish, for ever."""
@@ -144,7 +172,7 @@ class Recorder:
 
     def is_live(self, call_id: UUID) -> bool:
         """Return whether the call is being recorded here."""
-        return call_id in self._live
+        return call_id in self._live or call_id in self._copied
 
     def saved(self, ended: Ended, found: Finished) -> None:
         """Store and tell that a recording is finished."""

@@ -229,6 +229,15 @@ def claim(shelf: Shelf, call_id: UUID) -> list[FoundTake]:
     return claimed
 
 
+def clear(shelf: Shelf, call_id: UUID) -> None:
+    """Remove all takes of a call that is about to be written anew. Raises TakenError; OSError."""
+    for take in claim(shelf, call_id):
+        try:
+            take.remove()
+        finally:
+            take.release()
+
+
 def pauses_of(found: Iterable[FoundTake], zero: datetime) -> Pauses:
     """Return what these takes leave out, on the clock that begins at `zero`."""
     acts = [(act.at_ms + take.zero_ms(zero), act.what == "paused") for take in found for act in take.acts]

@@ -115,6 +115,11 @@ class Overload:
         """Return what is left out now."""
         return self._ladder.step
 
+    @property
+    def watched(self) -> int:
+        """Return how many tracks of live calls are counted."""
+        return len(self._sources)
+
     @contextmanager
     def watching(self, lag_ms: Callable[[], int]) -> Iterator[None]:
         """Count what `lag_ms` returns, in milliseconds, for as long as the context lasts."""

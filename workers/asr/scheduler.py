@@ -1,4 +1,7 @@
-"""Who is recognised next: finals before speculation before partials, the oldest first, no call at others' cost."""
+"""Who is recognised next: finals before speculation before partials, the oldest first, no call at others' cost.
+
+What is imported comes after everything that is said now.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +25,10 @@ from workers.asr.overload import Overload, Step
 
 log = logger(__name__)
 
-Kind = Literal["final", "speculative", "partial"]
+Kind = Literal["final", "speculative", "partial", "imported"]
 
-_URGENCY: Final[dict[Kind, int]] = {"final": 0, "speculative": 1, "partial": 2}
+_URGENCY: Final[dict[Kind, int]] = {"final": 0, "speculative": 1, "partial": 2, "imported": 3}
+_GUESSES: Final[frozenset[Kind]] = frozenset({"speculative", "partial"})
 _BUSY: Final = Counter("hearline_asr_seconds_total", "Seconds spent recognising, by kind", ["kind"])
 _AUDIO: Final = Counter("hearline_asr_audio_seconds_total", "Seconds of audio recognised, by kind", ["kind"])
 _DROPPED: Final = Counter("hearline_asr_partials_dropped_total", "Partials dropped because finals had to wait")
@@ -34,6 +38,11 @@ FAIR_S: Final = 5.0
 """The oldest goes first, unless its call has been given so many more seconds of audio than another that waits."""
 REQUEST_COST_S: Final = 0.5
 """What a recognition costs beside the length of its audio."""
+IMPORT_QUIET_S: Final = 1.5
+"""While calls are live, what is imported waits until nothing of them was asked for so long ..."""
+IMPORT_EVERY_S: Final = 10.0
+"""... or nothing was imported: a live call's words wait for at most one recognition in this time."""
+_IMPORT_LOOK_S: Final = 0.25
 BATCH_SPREAD: Final = 1.25
 """A batch holds no audio longer than its shortest times this: what is padded is computed too. A streaming engine pays
 for what is new alone: its batches hold what there is."""
@@ -105,8 +114,13 @@ class Line:
 
     @property
     def urgent_count(self) -> int:
-        """Return how many wait that are no partials."""
-        return sum(request.kind != "partial" for request in self._waiting)
+        """Return how many wait that are neither partials nor imported."""
+        return sum(request.kind in {"final", "speculative"} for request in self._waiting)
+
+    @property
+    def imports_wait(self) -> bool:
+        """Return whether anything that is imported waits."""
+        return any(request.kind == "imported" for request in self._waiting)
 
     def add(self, request: Request) -> None:
         """Have a request wait."""
@@ -122,12 +136,19 @@ class Line:
         ]
         return dropped
 
-    def next(self, among: Iterable[Request] | None = None, *, partials: bool = True) -> Request | None:
-        """Take out whose turn it is, and charge its call; leave partials unless they may be taken."""
+    def next(
+        self, among: Iterable[Request] | None = None, *, partials: bool = True, imported: bool = True
+    ) -> Request | None:
+        """Take out whose turn it is, and charge its call; leave partials and imports unless they may be taken."""
+        left: set[Kind] = set()
+        if not partials:
+            left.add("partial")
+        if not imported:
+            left.add("imported")
         candidates = [
             request
             for request in (self._waiting if among is None else among)
-            if not request.answer.done() and (partials or request.kind != "partial")
+            if not request.answer.done() and request.kind not in left
         ]
         if not candidates:
             return None
@@ -188,6 +209,8 @@ class Scheduler:
         self._line = Line()
         self._number = itertools.count()
         self._news = asyncio.Event()
+        self._live_asked_s = self._imported_s = -math.inf
+        """When a live call last asked for something, and when something imported was last begun."""
 
     @property
     def engine_name(self) -> str:
@@ -218,10 +241,12 @@ class Scheduler:
         words, where the engine still is the one that made them; it is left out while more wait than there are lanes.
         `vocabulary` are phrases to listen for.
         """
-        if kind != "final" and (len(self._line) >= self._capacity or self.overload.step >= Step.NO_PARTIALS):
+        if kind in _GUESSES and (len(self._line) >= self._capacity or self.overload.step >= Step.NO_PARTIALS):
             self._drop(kind)
             raise BusyError
         loop = asyncio.get_running_loop()
+        if kind != "imported":
+            self._live_asked_s = loop.time()
         number, answer = next(self._number), loop.create_future()
         request = Request(
             kind, samples, language, caller, due_ms, number, loop.time(), earlier, before, answer, vocabulary
@@ -257,12 +282,31 @@ class Scheduler:
                 self._drop(dropped.kind)
                 if not dropped.answer.done():
                     dropped.answer.set_exception(BusyError())
-            request = self._line.next(partials=partials)
+            request = self._line.next(partials=partials, imported=self._may_import(first_lane=partials))
             if request is None:
                 self._news.clear()
-                await self._news.wait()
+                await self._any_news()
             else:
                 await self._serve(request, pool)
+
+    def _may_import(self, *, first_lane: bool) -> bool:
+        """Return whether a lane may take what is imported: never at the cost of what is said now."""
+        if self.overload.step > Step.IN_TIME:
+            return False
+        if not self.overload.watched:
+            return True
+        now_s = asyncio.get_running_loop().time()
+        quiet = now_s - self._live_asked_s >= IMPORT_QUIET_S
+        return first_lane and (quiet or now_s - self._imported_s >= IMPORT_EVERY_S)
+
+    async def _any_news(self) -> None:
+        """Wait for a request; where one is held back, no longer than until its turn may have come."""
+        held_back = self._line.imports_wait
+        try:
+            async with asyncio.timeout(_IMPORT_LOOK_S if held_back else None):
+                await self._news.wait()
+        except TimeoutError:
+            pass  # look again
 
     async def _serve(self, first: Request, pool: ThreadPoolExecutor) -> None:
         loop = asyncio.get_running_loop()
@@ -273,7 +317,9 @@ class Scheduler:
             _answer(first, error)
             return
         batch, able = [first], engine.capabilities
-        if able.batch > 1:
+        if first.kind == "imported":
+            self._imported_s = loop.time()
+        if able.batch > 1 and not (first.kind == "imported" and self.overload.watched):
             batch = self._line.alike(first, able.batch, math.inf if able.mode == "streaming" else BATCH_SPREAD)
         started_s = loop.time()
         for request in batch:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, Protocol
 
 import numpy as np
@@ -78,6 +78,11 @@ def policy_for(engine: Capabilities) -> Policy:
         partial_ms=engine.partial_ms,
         partial_growth=growth,
     )
+
+
+def patient(policy: Policy) -> Policy:
+    """Return the policy for what nobody waits for: segments end where a live one would that asks for more."""
+    return replace(policy, hang_over_ms=policy.most_hang_over_ms, least_hang_over_ms=policy.hang_over_ms)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

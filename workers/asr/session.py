@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import time
 from typing import Final
@@ -24,7 +25,7 @@ from workers.asr.overload import Step
 from workers.asr.pace import unfinished
 from workers.asr.scheduler import BusyError, Draft, Request, Scheduler
 from workers.asr.screen import Screen
-from workers.asr.segmenter import Action, Decode, Drop, Segmenter, policy_for
+from workers.asr.segmenter import Action, Decode, Drop, Segmenter, patient, policy_for
 from workers.asr.speakers.service import SpeakerService
 from workers.asr.vad import SpeechDetector
 from workers.asr.vocabulary import Vocabularies, in_display_form
@@ -100,10 +101,14 @@ class TrackSession:
 
     Reading and recognising run side by side; finals are stored strictly in order. All that a later owner needs is in
     the database (infra.store.transcripts.Progress) and in the part of the audio stream that is not yet trimmed.
+
+    Of a call that is not live only finals are asked for, behind all that is; it is never late, and silence only means
+    that its gateway sends no more for now.
     """
 
     def __init__(self, work: TrackWork, holding: Holding, tools: Tools) -> None:
         self._work = work
+        self._live = work.call.live
         self._holding = holding
         self._tools = tools
         self._screen = Screen(tools.events, work)
@@ -141,18 +146,22 @@ class TrackSession:
             known = await until_stored(lambda: tools.calls.language(work.track.id))
             self._judge = LanguageJudge(tools.languages, known=known)
             self._language_told = known
+        policy = policy_for(tools.scheduler.capabilities)
         segmenter = Segmenter(
             SpeechDetector(),
-            policy_for(tools.scheduler.capabilities),
+            policy if self._live else patient(policy),
             next_seq=progress.next_seq,
             resume_ms=progress.resume_ms,
         )
         if progress.resume_chunk:
             self._end_ms = progress.resume_ms
-        with tools.scheduler.overload.watching(self._late.behind_ms):
+        late = tools.scheduler.overload.watching(self._late.behind_ms) if self._live else contextlib.nullcontext()
+        with late:
             async with asyncio.TaskGroup() as tasks:
-                clock = tasks.create_task(self._late.follow_clock(tools.presence, work.gateway_id))
-                watch = tasks.create_task(self._watch_lag())
+                watches: list[asyncio.Task[None]] = []
+                if self._live:
+                    watches.append(tasks.create_task(self._late.follow_clock(tools.presence, work.gateway_id)))
+                    watches.append(tasks.create_task(self._watch_lag()))
                 storing = tasks.create_task(self._store_finals())
                 telling = tasks.create_task(self._speakers.run()) if self._speakers else None
                 reason = await self._listen(segmenter, tasks)
@@ -161,8 +170,8 @@ class TrackSession:
                 if self._speakers and telling:
                     self._speakers.finish()
                     await telling
-                watch.cancel()
-                clock.cancel()
+                for watch in watches:
+                    watch.cancel()
         await self._screen.lag(0)
         await self._close(reason)
 
@@ -235,6 +244,8 @@ class TrackSession:
                 self._done_before_seq = max(self._done_before_seq, action.seq + 1)
                 self._forget_speculation(action.seq)
                 await self._screen.retract(action.seq)
+            elif action.kind != "final" and not self._live:
+                continue
             elif action.kind == "partial":
                 if self._partial is None or self._partial.done():
                     self._partial = tasks.create_task(self._show_partial(action))
@@ -270,7 +281,7 @@ class TrackSession:
         return self._tools.scheduler.ask(
             decode.samples,
             language=language or self._language(),
-            kind=decode.kind,
+            kind=decode.kind if self._live else "imported",
             caller=self._work.call.id,
             due_ms=self._late.oldest_due_ms if decode.kind == "final" else self._late.received_ms,
             earlier=draft if seq == decode.seq else None,
@@ -381,6 +392,8 @@ class TrackSession:
             _LATENCY.observe(segment.latency_ms / 1000)
         await self._screen.final(segment)
         if self._speakers:
+            if not self._live:
+                await self._speakers.until_room()
             self._speakers.hear(segment, decode.samples, decode.audio_ms)
         await self._trim(resume_chunk)
 
@@ -437,12 +450,15 @@ class TrackSession:
             await asyncio.sleep(LAG_TOLD_S if told else LAG_LOOK_S)
 
     async def _why_over(self) -> tuple[str, str] | None:
-        """Return why a silent track gets no closing chunk any more, and the cause of its last gap; None if it may."""
+        """Return why a silent track gets no closing chunk any more, and the cause of its last gap; None if it may.
+
+        A gateway that was importing goes on once it is back.
+        """
         state = await until_stored(lambda: self._tools.calls.state(self._work.call.id))
         ended = state is not None and state["status"] == "ended"
         if state is not None and ended and state["end_reason"] != _GATEWAY_LOST:
             return "ended", "audio-lost"
-        if ended or await self._gateway_is_gone():
+        if self._live and (ended or await self._gateway_is_gone()):
             return _GATEWAY_LOST, "gateway-lost"
         return None
 
@@ -481,5 +497,5 @@ class TrackSession:
             confidence=recognition.confidence,
             is_final=is_final,
             words=words,
-            latency_ms=self._late.since_ms(decode.end_ms),
+            latency_ms=self._late.since_ms(decode.end_ms) if self._live else None,
         )

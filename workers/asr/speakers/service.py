@@ -92,6 +92,7 @@ class TrackSpeakers:
         self._waiting: deque[tuple[TranscriptSegment, int, NDArray[np.int16]]] = deque()
         self._waiting_s = 0.0
         self._news = asyncio.Event()
+        self._taken = asyncio.Event()
         self._over = False
         self._segments: dict[UUID, TranscriptSegment] = {}
         """Those that may still change hands."""
@@ -107,6 +108,12 @@ class TrackSpeakers:
             self._take()
             _SKIPPED.inc()
         self._news.set()
+
+    async def until_room(self) -> None:
+        """Wait until what waits here is well below what may: for tracks that nobody is in a hurry for."""
+        while self._waiting_s > BACKLOG_S / 2:
+            self._taken.clear()
+            await self._taken.wait()
 
     def finish(self) -> None:
         """Nothing follows: `run` returns when what waits is done."""
@@ -195,6 +202,7 @@ class TrackSpeakers:
     def _take(self) -> tuple[TranscriptSegment, int, NDArray[np.int16]]:
         taken = self._waiting.popleft()
         self._waiting_s -= taken[2].size / SAMPLE_RATE_HZ
+        self._taken.set()
         return taken
 
 
