@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import unicodedata
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from uuid import UUID
 
 import asyncpg
@@ -182,7 +182,7 @@ def _printable(name: str, value: str | None) -> str | None:
     return text or None
 
 
-def _moment(name: str, value: Any) -> datetime | None:
+def _moment(name: str, value: datetime | None) -> datetime | None:
     if value is None:
         return None
     moment = value.replace(tzinfo=UTC) if value.tzinfo is None else value

@@ -89,7 +89,9 @@ def _operation(path: str, method: str, operation: dict[str, Any]) -> str:
             f"<th>Example</th></tr></thead><tbody>{rows}</tbody></table>"
         )
     if "requestBody" in operation:
-        parts.append(f"<p>Body: {_type(operation['requestBody']['content']['application/json']['schema'])}</p>")
+        for kind, content in operation["requestBody"]["content"].items():
+            told = _type(content["schema"]) if kind == "application/json" else escape(kind)
+            parts.append(f"<p>Body: {told}</p>")
     rows = "".join(_answer_row(status, answer) for status, answer in operation["responses"].items())
     parts.append(
         "<table><caption>Answers</caption><thead><tr><th>Status</th><th>Meaning</th><th>Body</th></tr></thead>"

@@ -22,6 +22,7 @@ from infra.model import DEFAULT_TENANT, PersonRole, UserRole
 from infra.settings import Settings, described_settings, metrics_dir
 from infra.store.calls import CallStore
 from infra.store.database import migrate
+from infra.store.imports import LeftRole
 from infra.store.users import NameTakenError, UserStore
 from infra.supervisor import parent_is_gone
 from infra.telemetry import logger
@@ -313,6 +314,49 @@ def call(
         )
     )
     typer.echo(sid)
+
+
+@cli.command(name="import")
+def import_command(
+    files: Annotated[list[Path], typer.Argument(help="recordings, or directories of them")],
+    url: Annotated[
+        str | None, typer.Option(help="the server, http://HOST:PORT (default: the one of this machine)")
+    ] = None,
+    token: Annotated[
+        str | None, typer.Option(help="a bearer token (default: HEARLINE_API_TOKEN, or one made here)")
+    ] = None,
+    left: Annotated[LeftRole, typer.Option(help="whose the left channel is, or the only one")] = "customer",
+    mixed: Annotated[
+        bool, typer.Option("--mixed", help="several people on one track, also where there are two")
+    ] = False,
+    one_party: Annotated[bool, typer.Option("--one-party", help="one person alone is heard")] = False,
+    from_number: Annotated[str | None, typer.Option("--from", help="the caller's number")] = None,
+    to_number: Annotated[str | None, typer.Option("--to", help="the number called")] = None,
+    started_at: Annotated[str | None, typer.Option(help="when the call began (default: what the file says)")] = None,
+    title: Annotated[str | None, typer.Option(help="what to call it (default: the file's name)")] = None,
+    again: Annotated[bool, typer.Option("--again", help="also what was imported before")] = False,
+    wait: Annotated[bool, typer.Option(help="until all is transcribed")] = True,
+    json: Annotated[bool, typer.Option("--json", help="print what became of each file as one JSON line")] = False,
+) -> None:
+    """Bring recordings into a running server as calls, faster than real time; prints their call ids.
+
+    Interrupted, the same command goes on where it stopped. Exit code 0 only when all were imported.
+    """
+    from infra.importing import Wanted, carry_out_import, moment
+
+    if mixed and one_party:
+        fail("--mixed and --one-party contradict each other")
+    try:
+        began = moment(started_at) if started_at else None
+    except UnusableError as error:
+        fail(str(error))
+    parties = "mixed" if mixed else "one" if one_party else "auto"
+    wanted = Wanted(left, parties, from_number, to_number, began, title, again)
+    work = carry_out_import(
+        settings_for(None), files, wanted, url=url, token=token, wait=wait, as_json=json, echo=typer.echo
+    )
+    if not carry_out(work):
+        raise typer.Exit(1)
 
 
 @cli.command(name="all")
