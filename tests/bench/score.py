@@ -26,6 +26,11 @@ class Score:
         return self.substituted + self.deleted + self.inserted
 
     @property
+    def right(self) -> int:
+        """Words of the reference that were heard."""
+        return self.words - self.substituted - self.deleted
+
+    @property
     def wer(self) -> float:
         """Errors a reference word; 0 where neither side has words."""
         return self.errors / self.words if self.words else float(self.errors > 0)

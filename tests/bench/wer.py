@@ -31,7 +31,7 @@ from tests.bench.speech import Track, load_set
 from workers.asr.engines import Engine, Recognition, open_engine
 from workers.asr.history import History
 from workers.asr.models import ModelMissingError
-from workers.asr.pace import unfinished
+from workers.asr.pace import more_to_come
 from workers.asr.partials import Growing
 from workers.asr.scheduler import Draft
 from workers.asr.segmenter import Decode, Detector, Policy, Segmenter, policy_for
@@ -236,8 +236,9 @@ def live(
                     before=before[1] if before else None,
                 )
             earlier = (action.seq, heard)
-            if action.kind == "speculative" and unfinished(heard.text, track.language):
-                segmenter.unfinished(action.seq, action.end_ms)
+            more = more_to_come(heard, punctuation=engine.capabilities.punctuation)
+            if action.kind == "speculative" and more is not None:
+                segmenter.expect(action.seq, action.end_ms, more)
             if action.kind == "final":
                 history.add(action, Draft(engine.name, heard))
             yield action, heard

@@ -2,7 +2,8 @@
 
 import pytest
 
-from workers.asr.pace import LONGEST_MS, SHORTEST_MS, Pace, unfinished
+from workers.asr.engines import Recognition
+from workers.asr.pace import LONGEST_MS, SHORTEST_MS, Pace, more_to_come
 
 
 def pace(*pauses_ms: int) -> Pace:
@@ -19,12 +20,12 @@ def test_a_stranger_gets_the_usual_pause() -> None:
 
 def test_a_slow_speaker_gets_more_and_a_quick_one_less_within_bounds() -> None:
     assert pace(*[500] * 10).pause_ms(300, 400, 800) == 600
-    assert pace(*[900] * 10).pause_ms(300, 400, 800) == 800
+    assert pace(*[690] * 10).pause_ms(300, 400, 800) == 800
     assert pace(*[100] * 10).pause_ms(300, 400, 800) == 300
 
 
 def test_the_latest_pauses_count() -> None:
-    assert pace(*[900] * 30, *[100] * 30).pause_ms(300, 400, 800) == 300
+    assert pace(*[690] * 30, *[100] * 30).pause_ms(300, 400, 800) == 300
 
 
 def test_consonants_and_other_peoples_turns_are_no_pauses() -> None:
@@ -47,7 +48,7 @@ def test_consonants_and_other_peoples_turns_are_no_pauses() -> None:
     ],
 )
 def test_words_that_ask_for_more(text: str, language: str) -> None:
-    assert unfinished(text, language)
+    assert more_to_come(Recognition(text, language, 0.9, more=0.01)) == 1.0
 
 
 @pytest.mark.parametrize(
@@ -68,4 +69,13 @@ def test_words_that_ask_for_more(text: str, language: str) -> None:
     ],
 )
 def test_words_that_do_not(text: str, language: str) -> None:
-    assert not unfinished(text, language)
+    assert more_to_come(Recognition(text, language, 0.9)) is None
+
+
+def test_the_recognisers_own_doubt_about_its_mark_counts() -> None:
+    assert more_to_come(Recognition("I would like two cups.", "en", 0.9, more=0.4)) == 0.4
+
+
+def test_a_recogniser_without_marks_does_not_make_everybody_wait() -> None:
+    assert more_to_come(Recognition("i would like two cups", "en", 0.9), punctuation=False) is None
+    assert more_to_come(Recognition("i would like to", "en", 0.9), punctuation=False) == 1.0

@@ -8,10 +8,12 @@ from typing import Final
 
 import numpy as np
 
+from workers.asr.engines import Recognition
+
 SHORTEST_MS: Final = 96
 """Shorter gaps are stop consonants."""
-LONGEST_MS: Final = 1600
-"""Longer ones are somebody else's turn."""
+LONGEST_MS: Final = 700
+"""Longer ones are not waited for, so that there is nothing to learn from them."""
 _REMEMBERED: Final = 24
 _ENOUGH: Final = 6
 _SHARE: Final = 0.8
@@ -42,12 +44,20 @@ class Pace:
         return int(np.clip(_ROOM * float(np.quantile(self._pauses_ms, _SHARE)), least_ms, most_ms))
 
 
-def unfinished(text: str, language: str) -> bool:
-    """Return True where the last word of `text` is one that a sentence hardly ever ends with, or no mark ends it."""
-    words = text.rstrip(_CLOSING).split()
-    if not words or words[-1][-1] not in _ENDS:
-        return bool(words)
-    return words[-1].strip(".?!,").lower() in _OPEN.get(language, frozenset())
+def more_to_come(heard: Recognition, *, punctuation: bool = True) -> float | None:
+    """Return how likely, 0..1, a party goes on after what was heard; None where the words do not tell.
+
+    They do where the last of them is one that a sentence hardly ever ends with, where no mark ends them though the
+    recogniser writes marks (`punctuation`), and where it can tell how likely the mark is one within a sentence.
+    """
+    words = heard.text.rstrip(_CLOSING).split()
+    if not words:
+        return None
+    if words[-1].strip(".?!,").lower() in _OPEN.get(heard.language, frozenset()):
+        return 1.0
+    if words[-1][-1] not in _ENDS:
+        return 1.0 if punctuation else None
+    return heard.more
 
 
 _OPEN: Final = MappingProxyType(

@@ -43,14 +43,18 @@ class Policy:
     pre_roll_ms: int = 250
     """Audio given to the engine before the first speech window: the network needs a moment to notice."""
     tail_ms: int = 200
-    """Audio given to the engine after the last speech window."""
-    speculative_ms: int = 220
-    """Pause after which the text is decoded, in the hope that it is complete; not below `tail_ms`."""
-    hang_over_ms: int = 400
+    """Audio given to the engine after the last speech window, where there is so much."""
+    speculative_ms: int = 96
+    """Pause after which the text is decoded, in the hope that it is complete."""
+    hang_over_ms: int = 320
     """Pause that ends a segment of up to `relax_after_ms`, of a speaker whose own pauses are not known yet."""
-    least_hang_over_ms: int = 320
+    least_hang_over_ms: int = 288
     most_hang_over_ms: int = 640
     """Where they are, it lies in these bounds; where the words ask for more, it is the longest of them."""
+    likely_more: float = 0.3
+    """Words that go on so likely ask for the longest pause ..."""
+    hardly_more: float = 0.05
+    """... and those that hardly do for the shortest."""
     relax_after_ms: int = 8_000
     """From this length on, shorter and shorter pauses end the segment ..."""
     breath_ms: int = 250
@@ -137,9 +141,11 @@ class _Open:
     decoded_ms: int
     """How far the last partial reached."""
     speculated_ms: int | None = None
-    """The `end_ms` of the last speculative decode."""
-    unfinished_ms: int | None = None
-    """The `end_ms` at which its words asked for more."""
+    """The `end_ms` of the last speculative decode ..."""
+    speculated_until_ms: int = 0
+    """... and how far its samples went."""
+    more: tuple[int, float] | None = None
+    """How likely its words up to an `end_ms` are to go on."""
     shown: bool = False
     """Something about it was decoded, so it has to be finished or dropped."""
 
@@ -152,8 +158,6 @@ class Segmenter:
     ) -> None:
         """`next_seq` and `resume_ms` continue a track whose segments before are stored: audio before is ignored."""
         self.policy = policy or Policy()
-        if self.policy.speculative_ms < self.policy.tail_ms:
-            raise ValueError("a speculative decode before the tail is heard could never be reused")
         self._detector = detector
         self._next_seq = next_seq
         self._resume_ms = resume_ms
@@ -219,10 +223,13 @@ class Segmenter:
             actions += self._hear(pcm, seq)
         return actions
 
-    def unfinished(self, seq: int, end_ms: int) -> None:
-        """The words of segment `seq` up to `end_ms` ask for more: its pause may last longer. Late news are ignored."""
+    def expect(self, seq: int, end_ms: int, more: float) -> None:
+        """The words of segment `seq` up to `end_ms` are so likely, 0..1, to go on: the pause that ends it depends on that.
+
+        Late news are ignored.
+        """
         if self._segment is not None and self._segment.seq == seq:
-            self._segment.unfinished_ms = end_ms
+            self._segment.more = end_ms, more
 
     def finish(self) -> list[Action]:
         """The track has ended: close what is open. A second call returns nothing."""
@@ -251,15 +258,18 @@ class Segmenter:
         self._audio += pcm
         self._chunks.append((seq, self._heard_ms))
         actions: list[Action] = []
-        for probability in self._detector.feed(np.frombuffer(pcm, "<i2").astype(np.int16, copy=False)):
+        probabilities = self._detector.feed(np.frombuffer(pcm, "<i2").astype(np.int16, copy=False))
+        spoken = np.flatnonzero(probabilities >= self.policy.stay_probability)
+        last_spoken = int(spoken[-1]) if spoken.size else -1
+        for index, probability in enumerate(probabilities):
             self._window_ms += WINDOW_MS
             self._probabilities.append(float(probability))
-            actions += self._advance(float(probability))
+            actions += self._advance(float(probability), goes_on=index < last_spoken)
         self._trim()
         return actions
 
-    def _advance(self, probability: float) -> list[Action]:
-        """Judge the window that ends at `_window_ms`."""
+    def _advance(self, probability: float, *, goes_on: bool) -> list[Action]:
+        """Judge the window that ends at `_window_ms`; `goes_on`: there is more speech in what has arrived with it."""
         policy = self.policy
         if self._segment is None:
             if probability >= policy.open_probability:
@@ -272,15 +282,16 @@ class Segmenter:
             segment.spoken_windows += probability >= policy.open_probability
         pause_ms = self._window_ms - segment.end_ms
         length_ms = self._window_ms - segment.audio_ms
-        if pause_ms >= self._needed_pause_ms(segment):
+        if pause_ms >= self._needed_pause_ms(segment, goes_on=goes_on):
             return self._close()
         if length_ms + WINDOW_MS > policy.longest_ms:
             return self._cut()
-        if pause_ms >= policy.speculative_ms:
+        if pause_ms >= policy.speculative_ms and not goes_on:
             if segment.speculated_ms == segment.end_ms or not self._is_speech(segment):
                 return []
             segment.speculated_ms = segment.decoded_ms = segment.end_ms
-            return [self._decode("speculative", segment, segment.end_ms, segment.end_ms + policy.tail_ms)]
+            segment.speculated_until_ms = min(self._heard_ms, segment.end_ms + policy.tail_ms)
+            return [self._decode("speculative", segment, segment.end_ms, segment.speculated_until_ms)]
         fresh_ms = segment.end_ms - segment.decoded_ms
         if pause_ms == 0 and fresh_ms >= max(policy.partial_ms, policy.partial_growth * length_ms):
             segment.decoded_ms = segment.end_ms
@@ -293,12 +304,22 @@ class Segmenter:
             self._pace.paused(from_ms - self._spoken_ms)
         self._spoken_ms = self._window_ms
 
-    def _needed_pause_ms(self, segment: _Open) -> float:
+    def _needed_pause_ms(self, segment: _Open, *, goes_on: bool) -> float:
+        """Return the pause that ends the segment.
+
+        Where its speaker is known to go on nobody would have the text sooner for a cut, so that it needs a long pause;
+        what is long already is cut where it can be.
+        """
         policy = self.policy
         wanted = self._pace.pause_ms(policy.least_hang_over_ms, policy.hang_over_ms, policy.most_hang_over_ms)
-        if segment.unfinished_ms == segment.end_ms:
-            wanted = policy.most_hang_over_ms
         length_ms = segment.end_ms - segment.audio_ms
+        end_ms, more = segment.more or (None, 0.0)
+        if (end_ms == segment.end_ms and more >= policy.likely_more) or (
+            goes_on and length_ms <= policy.relax_after_ms
+        ):
+            wanted = policy.most_hang_over_ms
+        elif end_ms == segment.end_ms and more <= policy.hardly_more:
+            wanted = policy.least_hang_over_ms
         if length_ms <= policy.relax_after_ms:
             return wanted
         share = (length_ms - policy.relax_after_ms) / (policy.longest_ms - policy.relax_after_ms)
@@ -330,7 +351,8 @@ class Segmenter:
         if not self._is_speech(segment):
             return [Drop(segment.seq)] if segment.shown else []
         reuse = segment.speculated_ms == segment.end_ms
-        return [self._decode("final", segment, segment.end_ms, segment.end_ms + self.policy.tail_ms, reuse=reuse)]
+        until_ms = segment.speculated_until_ms if reuse else segment.end_ms + self.policy.tail_ms
+        return [self._decode("final", segment, segment.end_ms, until_ms, reuse=reuse)]
 
     def _cut(self) -> list[Action]:
         """End the open segment at its best pause and go on with the rest as the next one."""

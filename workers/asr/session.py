@@ -22,7 +22,7 @@ from workers.asr.history import History
 from workers.asr.language_judge import LanguageJudge, Languages
 from workers.asr.lateness import Lateness
 from workers.asr.overload import Step
-from workers.asr.pace import unfinished
+from workers.asr.pace import more_to_come
 from workers.asr.scheduler import BusyError, Draft, Request, Scheduler
 from workers.asr.screen import Screen
 from workers.asr.segmenter import Action, Decode, Drop, Segmenter, patient, policy_for
@@ -39,6 +39,13 @@ _LATENCY: Final = Histogram(
     "hearline_final_latency_seconds",
     "From the last spoken word to its final segment",
     buckets=(0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2, 3, 5, 10, 30, 60),
+)
+_STAGES: Final = Histogram(
+    "hearline_final_stage_seconds",
+    "What a final's latency consists of: from the last spoken word to the end of the pause (pause), from there to the "
+    "text (words; nothing where it was there already), to the database (stored), to the events (told)",
+    ["stage"],
+    buckets=(0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0, 1.5, 2, 5, 10),
 )
 _FINALS: Final = Counter("hearline_finals_total", "Final segments stored")
 _GAPS: Final = Counter("hearline_gaps_total", "Gaps in tracks, by cause", ["cause"])
@@ -85,6 +92,15 @@ class Tools:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class _Ended:
+    """A segment that is over and gets its final."""
+
+    decode: Decode
+    at_s: float
+    """When that was known; on the clock of time.monotonic."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class _Speculation:
     """A decode in the hope that the segment is over."""
 
@@ -114,7 +130,7 @@ class TrackSession:
         self._screen = Screen(tools.events, work)
         self._late = Lateness()
         self._history = History()
-        self._finals: asyncio.Queue[Decode | None] = asyncio.Queue(PENDING_FINALS)
+        self._finals: asyncio.Queue[_Ended | None] = asyncio.Queue(PENDING_FINALS)
         self._speculation: dict[tuple[int, int], _Speculation] = {}
         self._partial: asyncio.Task[None] | None = None
         self._newest_seq = -1
@@ -263,7 +279,10 @@ class TrackSession:
                 speculation = self._speculation.get((action.seq, action.end_ms)) if action.reuse else None
                 if speculation is not None:
                     speculation.request.promote()
-                await self._finals.put(action)
+                paused_ms = self._late.since_ms(action.end_ms)
+                if paused_ms is not None:
+                    _STAGES.labels("pause").observe(paused_ms / 1000)
+                await self._finals.put(_Ended(action, time.monotonic()))
 
     async def _speculate(self, decode: Decode, request: Request, segmenter: Segmenter) -> Draft | None:
         try:
@@ -271,8 +290,9 @@ class TrackSession:
         except Exception as error:  # noqa: BLE001  (the final tries again and reports)
             log.warning("speculation failed", track_id=str(self._work.track.id), error=type(error).__name__)
             return None
-        if unfinished(draft.recognition.text, draft.recognition.language):
-            segmenter.unfinished(decode.seq, decode.end_ms)
+        more = more_to_come(draft.recognition, punctuation=self._tools.scheduler.capabilities.punctuation)
+        if more is not None:
+            segmenter.expect(decode.seq, decode.end_ms, more)
         await self._show(decode, draft.recognition)
         return draft
 
@@ -343,8 +363,10 @@ class TrackSession:
             await self._screen.partial(self._segment(decode, recognition, is_final=False))
 
     async def _store_finals(self) -> None:
-        while (decode := await self._finals.get()) is not None:
+        while (ended := await self._finals.get()) is not None:
+            decode = ended.decode
             draft = await self._final_words(decode)
+            _STAGES.labels("words").observe(time.monotonic() - ended.at_s)
             self._late.storing()
             await self._tell_language()
             if draft is not None:
@@ -372,6 +394,7 @@ class TrackSession:
             self._speculation.pop(key).forget()
 
     async def _store(self, decode: Decode, recognition: Recognition) -> None:
+        began_s = time.monotonic()
         segment = self._segment(decode, recognition, is_final=True)
         resume_chunk = self._late.chunk_at(decode.end_ms)
         if resume_chunk is None:
@@ -387,10 +410,13 @@ class TrackSession:
         )
         self._next_seq, self._resume_chunk = segment.seq + 1, resume_chunk
         self._holding.progressed = True
+        stored_s = time.monotonic()
+        _STAGES.labels("stored").observe(stored_s - began_s)
         _FINALS.inc()
         if segment.latency_ms is not None:
             _LATENCY.observe(segment.latency_ms / 1000)
         await self._screen.final(segment)
+        _STAGES.labels("told").observe(time.monotonic() - stored_s)
         if self._speakers:
             if not self._live:
                 await self._speakers.until_room()

@@ -53,6 +53,8 @@ class Capabilities:
     """New audio that makes a partial worth its price."""
     context: bool = False
     """It makes use of `before`, as long as that and the new audio are `longest_ms` in all at most."""
+    punctuation: bool = True
+    """It writes marks: that none stands at the end tells something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,8 @@ class Recognition:
     """The engine's own; see `earlier` in `Engine.transcribe`. Means nothing to another engine."""
     state: object | None = field(default=None, compare=False, repr=False)
     """The same for what cannot be told in numbers: where a streaming engine has come to."""
+    more: float | None = field(default=None, compare=False)
+    """Of a final: how likely, 0..1, its last mark stands within a sentence. None: the engine cannot tell."""
     languages: Mapping[str, float] = field(default_factory=dict, compare=False, repr=False)
     """Where it was asked with `auto` and can tell: how likely the sound is in each language; only ratios count."""
 

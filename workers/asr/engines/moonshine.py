@@ -54,7 +54,10 @@ MIN_CONFIDENCE: Final = 0.25
 OVERRULING_CONFIDENCE: Final = 0.5
 """What a text needs where the greedy decoder heard nothing: noise made into words reaches 0.35."""
 _MARKS: Final = b" .,;:!?-\xe2\x96\x81"
+_WITHIN: Final = frozenset({b",", b";", b":"})
+_SENTENCE_ENDS: Final = frozenset({b".", b"?", b"!"})
 _WORD_START: Final = "\u2581"
+_SPACE: Final = _WORD_START.encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,10 @@ class Moonshine:
         self._tokens = read_tokens((folder / TOKENS).read_bytes())
         self._decoder = Decoder(folder, threads=threads)
         self._bias = Bias(self._decoder, Pieces(self._tokens))
+        self._within, self._ends = (
+            tuple(token for token, piece in enumerate(self._tokens) if piece.strip(_SPACE) in marks)
+            for marks in (_WITHIN, _SENTENCE_ENDS)
+        )
 
     @classmethod
     def open(
@@ -163,24 +170,32 @@ class Moonshine:
             text, confidence = tidy(" ".join(word for word, _, _ in words)), math.exp(heard.score)
         if not final:
             return Recognition(text, "en", round(confidence, 4), tokens=plain)
-        probabilities, attention = (
+        read = (
             followed.read(heard.tokens)
             if followed
             else self._decoder.read(audio.state, heard.tokens, after=audio.after)
         )
         skipped = audio.given // SAMPLES_PER_FRAME
-        places = spans(attention[:, skipped:], [(first, after) for _, first, after in words])
+        places = spans(read.looked[:, skipped:], [(first, after) for _, first, after in words])
         begin_ms, end_ms = audio.given // SAMPLES_PER_MS - skipped * MS_PER_FRAME, audio.size // SAMPLES_PER_MS
         timed = (
             Word(
                 tidy(word),
                 _place(start, begin_ms, end_ms),
                 _place(end, begin_ms, end_ms),
-                _mean(probabilities[first:after]),
+                _mean(read.probabilities[first:after]),
             )
             for (word, first, after), (start, end) in zip(words, places, strict=True)
         )
-        return Recognition(text, "en", round(confidence, 4), tuple(timed), plain)
+        more = self._more(heard.tokens[-1], read.last)
+        return Recognition(text, "en", round(confidence, 4), tuple(timed), plain, more=more)
+
+    def _more(self, last: int, likely: NDArray[np.float32]) -> float | None:
+        """Return how likely the mark at the end of a text is to be one within a sentence; None where there is none."""
+        if self._piece(last).strip(_MARKS):
+            return None
+        within, ends = (float(np.exp(likely[list(marks)]).sum()) for marks in (self._within, self._ends))
+        return within / (within + ends) if within + ends > 0 else None
 
     def _unmarked(self, tokens: Sequence[int]) -> tuple[int, ...]:
         """Leave out the mark at the end: a pause made it a sentence, the words after it may tell otherwise."""

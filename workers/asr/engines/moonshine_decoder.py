@@ -33,6 +33,18 @@ class Hypothesis:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Read:
+    """What the model made of the tokens of a text."""
+
+    probabilities: NDArray[np.float32]
+    """Of each token, shape (tokens,)."""
+    looked: NDArray[np.float32]
+    """Where it looked, shape (tokens, frames)."""
+    last: NDArray[np.float32]
+    """The log-probabilities of what might stand in the place of the last token, shape (vocabulary,)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Followed:
     """What the model made of a text, token by token."""
 
@@ -43,10 +55,11 @@ class Followed:
     state: State
     """The state after all of them."""
 
-    def read(self, tokens: Sequence[int]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def read(self, tokens: Sequence[int]) -> Read:
         """Return of the text's last tokens what `Decoder.read` does."""
         first = len(self.rows) - 1 - len(tokens)
-        return np.exp(self.rows[np.arange(first, len(self.rows) - 1), list(tokens)]), self.looked[first:-1]
+        told = np.exp(self.rows[np.arange(first, len(self.rows) - 1), list(tokens)])
+        return Read(told, self.looked[first:-1], self.rows[-2])
 
 
 class Decoder:
@@ -150,14 +163,12 @@ class Decoder:
             fed = np.array([[token] for _, _, token in kept])
         return max(ended, key=lambda hypothesis: hypothesis.score, default=_unended(*alive[0]))
 
-    def read(
-        self, state: State, tokens: Sequence[int], *, after: Sequence[int] = ()
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return each token's probability, shape (tokens,), and where it looked, shape (tokens, frames)."""
+    def read(self, state: State, tokens: Sequence[int], *, after: Sequence[int] = ()) -> Read:
+        """Return what the model made of the tokens of a text, one at least."""
         fed = np.array([[START, *after, *tokens[:-1]]])
         logits, attention = self._step.run(["logits", ALIGNMENT], {**state, "input_ids": fed})
-        probabilities = np.exp(_log_softmax(logits[0, len(after) :]))[np.arange(len(tokens)), list(tokens)]
-        return probabilities, attention[0, len(after) :]
+        rows = _log_softmax(logits[0, len(after) :])
+        return Read(np.exp(rows[np.arange(len(tokens)), list(tokens)]), attention[0, len(after) :], rows[-1])
 
     def follow(self, state: State, tokens: Sequence[int]) -> Followed:
         """Run over a whole text; `state` is the one before its first token."""
