@@ -92,6 +92,10 @@ class Settings(BaseSettings):
         (), description="networks that may send calls, comma separated (the same)"
     )
 
+    siprec_agents: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="who is an agent in recorded calls: users or USER@HOST, with * and ?, comma separated"
+    )
+
     asr_engine: AsrEngine = Field("auto", description="recogniser")
     asr_model: str | None = Field(None, description="a size, a hub name or a folder")
     asr_device: AsrDevice = Field("auto", description="where it runs")
@@ -150,6 +154,11 @@ class Settings(BaseSettings):
         for host in hosts:
             ipaddress.ip_address(host)
         return hosts
+
+    @field_validator("siprec_agents", mode="before")
+    @classmethod
+    def _patterns(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
     @field_validator("asr_languages", mode="before")
     @classmethod

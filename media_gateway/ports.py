@@ -54,6 +54,9 @@ class CallHandle(Protocol):
     def join(self, role: Role, name: str | None, user_id: UUID | None = None) -> Leg:
         """Add a party to the call; `user_id`: who it is, if it is one of ours."""
 
+    def rename(self, leg: Leg, name: str | None) -> Leg:
+        """Tell what a party is called, where that is known only now; returns the leg under its new name."""
+
     def open_track(
         self, leg: Leg, label: str, *, recorded: bool = True, mixed: bool = False
     ) -> tuple[Track, TrackSink]:

@@ -274,6 +274,14 @@ class LiveCall:
         registry.publish(call, "leg.joined", leg_joined(leg), f"joined:{leg.id}")
         return leg
 
+    def rename(self, leg: Leg, name: str | None) -> Leg:
+        """Tell what a party is called, where that is known only now."""
+        registry, renamed = self._registry, dataclasses.replace(leg, name=name)
+        registry.to_store.put("rename leg", lambda: registry.store.rename_leg(leg.id, name))
+        data = {"leg_id": leg.id, "role": leg.role, "name": name}
+        registry.publish(self.call, "leg.joined", data, self._next_key(f"renamed:{leg.id}"))
+        return renamed
+
     def open_track(
         self, leg: Leg, label: str, *, recorded: bool = True, mixed: bool = False
     ) -> tuple[Track, TrackSink]:

@@ -26,6 +26,7 @@ UPSERT_LEG: Final = """
 INSERT INTO legs (id, tenant_id, call_id, role, name, user_id)
 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO NOTHING
 """
+RENAME_LEG: Final = "UPDATE legs SET name = $2 WHERE id = $1"
 SET_STAGE: Final = """
 UPDATE calls SET stage = $2, queue_id = $3, agent_id = coalesce($4, agent_id), updated_at = now() WHERE id = $1
 """
@@ -159,6 +160,10 @@ class CallStore:
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(UPSERT_CALL, *_call_row(call, gateway_id))
             await connection.execute(UPSERT_LEG, leg.id, call.tenant_id, call.id, leg.role, leg.name, user_id)
+
+    async def rename_leg(self, leg_id: UUID, name: str | None) -> None:
+        """Store what a party is called."""
+        await self._pool.execute(RENAME_LEG, leg_id, name)
 
     async def add_track(self, call: Call, leg: Leg, track: Track, speaker: str, gateway_id: str) -> None:
         """Store a track, and its leg and call if they are not there yet."""

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 from uuid import UUID, uuid4
 
@@ -51,6 +51,10 @@ class FakeCall:
     def join(self, role: Role, name: str | None, user_id: UUID | None = None) -> Leg:
         self.log.append(("join", role))
         return Leg(uuid4(), self.call.id, role, name)
+
+    def rename(self, leg: Leg, name: str | None) -> Leg:
+        self.log.append(("rename", name))
+        return replace(leg, name=name)
 
     def open_track(self, leg: Leg, label: str, *, recorded: bool = True, mixed: bool = False) -> tuple[Track, ListSink]:
         self.log.append(("open", label))

@@ -97,6 +97,8 @@ class TestCalls:
         assert (await calls.tenant(work.call.id), await calls.tenant(uuid4())) == (DEFAULT_TENANT, None)
         assert await calls.find(DEFAULT_TENANT, work.call.external_id) == work.call.id
         assert [leg["role"] for leg in await calls.legs(work.call.id)] == ["customer"]
+        await calls.rename_leg(work.leg.id, "Clara")
+        assert [leg["name"] for leg in await calls.legs(work.call.id)] == ["Clara"]
         ((speaker, closed),) = [(track["speaker"], track["closed"]) for track in await calls.tracks(work.call.id)]
         assert (speaker, closed) == ("SPEAKER_00", False)
 
