@@ -61,7 +61,12 @@ class UserAgent:
         password_of: Callable[[str], str | None] = lambda _user: None,
         realm: str = "hearline",
         contact: Callable[[Flow], HostPort] = lambda flow: flow.local,
-        accepts: tuple[str, ...] = ("application/sdp", "multipart/mixed"),
+        accepts: tuple[str, ...] = (
+            "application/sdp",
+            "multipart/mixed",
+            "application/rs-metadata+xml",
+            "application/rs-metadata",
+        ),
         extensions: tuple[str, ...] = ("timer", "siprec"),
         server: str = "Hearline",
         rng: Random | None = None,

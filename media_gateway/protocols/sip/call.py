@@ -436,7 +436,7 @@ class Call:
 
     def _contact(self) -> tuple[str, str]:
         uri = self._stack.contact_uri(self.dialog.flow, user_of(self.dialog.local.uri), secure=self.dialog.secure)
-        return "Contact", f"<{uri}>"
+        return "Contact", f"<{uri}>{self.dialog.features}"
 
     def _emit(
         self, event: Acked | Cancelled | Ended | InfoKey | Invite | Reinvite | ReinviteAccepted | ReinviteFailed

@@ -24,10 +24,11 @@ class DialogState(Enum):
 
 
 class Dialog:
-    """One call of one caller. Doors read it and use it as a key; only the endpoint changes it."""
+    """One call of one caller. Doors read it and use it as a key; all but `features` only the endpoint changes."""
 
     __slots__ = (
         "call_id",
+        "features",
         "flow",
         "local",
         "local_cseq",
@@ -49,6 +50,8 @@ class Dialog:
         """Who calls (From), with its tag."""
         self.remote_target = remote_target
         """The peer's Contact."""
+        self.features = ""
+        """Parameters of our Contact (RFC 3840), such as ;+sip.srs; set by the door before it answers."""
         self.flow = flow
         """Where its last request came from."""
         self.routes: tuple[str, ...] = ()
