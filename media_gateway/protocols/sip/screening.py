@@ -17,8 +17,8 @@ _KNOWN: Final = frozenset({"REGISTER", "REFER", "MESSAGE", "PUBLISH", "PRACK"})
 """Methods of the RFCs that do nothing here."""
 _EVENTS: Final = frozenset({"SUBSCRIBE", "NOTIFY"})
 _SCHEMES: Final = frozenset({"sip", "sips", "tel"})
-_SIGNAL: Final = re.compile(r"^[ \t]*Signal[ \t]*=[ \t]*([0-9]{1,2}|[*#A-D])[ \t]*$", re.IGNORECASE | re.MULTILINE)
-_DURATION: Final = re.compile(r"^[ \t]*Duration[ \t]*=[ \t]*([0-9]{1,6})[ \t]*$", re.IGNORECASE | re.MULTILINE)
+_SIGNAL: Final = re.compile(r"^[ \t]*Signal[ \t]*=[ \t]*([0-9]{1,2}|[*#A-D])[ \t\r]*$", re.IGNORECASE | re.MULTILINE)
+_DURATION: Final = re.compile(r"^[ \t]*Duration[ \t]*=[ \t]*([0-9]{1,6})[ \t\r]*$", re.IGNORECASE | re.MULTILINE)
 _KEYS: Final = "0123456789*#ABCD"
 
 
