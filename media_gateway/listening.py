@@ -302,7 +302,7 @@ class Listener:
             self._be_silent(min(silence, _SILENCE))
 
     def _clock(self, now_s: float) -> int:
-        return int((now_s - self._zero_s) * SAMPLE_RATE_HZ)
+        return round((now_s - self._zero_s) * 1000) * SAMPLES_PER_MS
 
     def _position(self) -> int:
         """Return the end of the track."""
