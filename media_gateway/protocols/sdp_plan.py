@@ -280,6 +280,8 @@ def _accepted(section: Section, stream: StreamPlan) -> list[str]:
     lines = _audio(stream.port, section.profile, codecs, stream.direction, stream.ptime_ms, keys)
     if section.rtcp_mux:
         lines.append("a=rtcp-mux")
+    if section.label is not None:
+        lines.append(f"a=label:{section.label}")
     return lines if section.mid is None else [*lines, f"a=mid:{section.mid}"]
 
 

@@ -92,8 +92,8 @@ class RtpStream:
         """Listen on `socket`, which the stream owns from now on.
 
         `on_packet` takes audio for a bridge, as PacketVoice.receive does: RTP timestamp, payload, time.monotonic().
-        `listener` is fed for recognition. `on_key` takes keys pressed (RFC 4733), each once. `on_lost` is called once
-        when the other side has been silent for too long although it may send ('silent').
+        `listener` is fed for recognition. `on_key` takes keys pressed (RFC 4733), each once. `on_lost` is called
+        when the other side has been silent for too long although it may send ('silent'), once for each such silence.
         `signalled_from`: the IP address that the SIP request came from; behind a NAT, media come from there too.
         """
         self._socket, self._plan, self._limits = socket, plan, limits
@@ -103,6 +103,7 @@ class RtpStream:
         self._accounts = Accounts(secrets.randbits(32), secrets.token_hex(8), plan.codec.clock_hz)
         self._keys = rtp.KeyReader()
         self._reports_from: Address | None = None
+        self._is_lost = False
         self._heard_s = time.monotonic()
         self._budget = _Budget(limits.packets_a_second)
         self._strangers_budget = _Budget(limits.packets_a_second)
@@ -324,10 +325,10 @@ class RtpStream:
         self._send_report(self._accounts.report(now_s, time.time()))
         if not self._plan.receives:
             self._heard_s = now_s
-        elif now_s - self._heard_s > self._limits.lost_after_s:
-            on_lost, self._on_lost = self._on_lost, None
-            if on_lost is not None:
-                on_lost("silent")
+        is_lost = now_s - self._heard_s > self._limits.lost_after_s
+        if is_lost and not self._is_lost and self._on_lost is not None:
+            self._on_lost("silent")
+        self._is_lost = is_lost
 
     def _send_report(self, report: bytes) -> None:
         plan, target = self._plan, self._source.target

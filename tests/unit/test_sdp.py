@@ -103,6 +103,7 @@ def test_every_m_line_is_answered_in_its_order() -> None:
         "m=audio 0 UDP/TLS/RTP/SAVPF 0",
     ]
     assert "a=mid:v" in lines
+    assert [line for line in lines if line.startswith("a=label:")] == ["a=label:1", "a=label:2"]
 
 
 def test_an_m_line_without_a_port_of_ours_is_refused() -> None:
