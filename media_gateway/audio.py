@@ -188,6 +188,19 @@ def resampler(rate_in_hz: int, rate_out_hz: int = SAMPLE_RATE_HZ) -> Resampler:
     return _Soxr(rate_in_hz, rate_out_hz)
 
 
+def live_resampler(rate_in_hz: int, rate_out_hz: int) -> Resampler:
+    """Return a resampler for one live party: every 20 ms in are 20 ms out, at most 3 ms late.
+
+    Raises:
+        AudioFormatError: the rates are in no small ratio.
+    """
+    if rate_in_hz == rate_out_hz:
+        return _Same()
+    if max(rate_in_hz, rate_out_hz) // math.gcd(rate_in_hz, rate_out_hz) > _Fir.MAX_RATIO:
+        raise AudioFormatError("a sample rate that no conversation can have")
+    return _even(rate_in_hz, rate_out_hz)
+
+
 class _Same:
     def process(self, samples: Samples) -> Samples:
         return samples
@@ -291,19 +304,6 @@ def _even(rate_in_hz: int, rate_out_hz: int) -> _Fir:
     stream = _Fir(rate_out_hz // common, rate_in_hz // common)
     stream.process(np.zeros(stream.reach, np.int16))
     return stream
-
-
-def live_resampler(rate_in_hz: int, rate_out_hz: int) -> Resampler:
-    """Return a resampler for one live party: every 20 ms in are 20 ms out, at most 3 ms late.
-
-    Raises:
-        AudioFormatError: the rates are in no small ratio.
-    """
-    if rate_in_hz == rate_out_hz:
-        return _Same()
-    if max(rate_in_hz, rate_out_hz) // math.gcd(rate_in_hz, rate_out_hz) > _Fir.MAX_RATIO:
-        raise AudioFormatError("a sample rate that no conversation can have")
-    return _even(rate_in_hz, rate_out_hz)
 
 
 class _G711Decoder:
