@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import binascii
 import ipaddress
 import os
 import re
+from base64 import b64decode
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
@@ -69,6 +71,15 @@ class Settings(BaseSettings):
     twilio_api_key_secret: SecretStr | None = Field(None, description="its secret")
     twilio_app_sid: str | None = Field(
         None, description="TwiML app (AP...) that Voice SDK clients may call out through"
+    )
+
+    audiosocket_host: str | None = Field(None, description="address of the AudioSocket door (shut when unset)")
+    audiosocket_port: int = Field(9092, ge=0, le=65535, description="its port")
+    audiosocket_trunks: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="networks whose AudioSocket calls need no announcing, comma separated (none when unset)"
+    )
+    audiohook_client_secret: SecretStr | None = Field(
+        None, description="base64; AudioHook connections have to be signed with it (unset: the API key alone counts)"
     )
 
     webrtc_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
@@ -139,13 +150,23 @@ class Settings(BaseSettings):
             raise ValueError("must begin with https:// or http://")
         return url.rstrip("/")
 
-    @field_validator("sip_trunks", mode="before")
+    @field_validator("sip_trunks", "audiosocket_trunks", mode="before")
     @classmethod
     def _networks(cls, value: Any) -> Any:
         networks = tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
         for network in networks:
             ipaddress.ip_network(network)
         return networks
+
+    @field_validator("audiohook_client_secret")
+    @classmethod
+    def _base64(cls, value: SecretStr | None) -> SecretStr | None:
+        try:
+            if value is not None and len(b64decode(value.get_secret_value(), validate=True)) < 16:
+                raise ValueError("must be at least 16 bytes in base64")
+        except binascii.Error:
+            raise ValueError("must be base64") from None
+        return value
 
     @field_validator("webrtc_hosts", mode="before")
     @classmethod

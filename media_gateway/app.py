@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from functools import partial
+from ipaddress import ip_network
 from typing import Final
 from uuid import UUID
 
@@ -27,6 +28,7 @@ from infra.store.transcripts import TranscriptStore
 from infra.store.users import UserStore
 from infra.telemetry import logger
 from infra.tokens import SpentHere, StreamTokens
+from media_gateway.call_grants import CallGrants
 from media_gateway.ice import ice_servers, media_network
 from media_gateway.importing.call import Streams
 from media_gateway.importing.runner import ImportRunner
@@ -39,7 +41,8 @@ from media_gateway.senders import Senders
 from media_gateway.switchboard.board import Switchboard
 from media_gateway.switchboard.directory import StoredDirectory
 from media_gateway.tap import Tap
-from media_gateway.transports import capture, media_door, phone, twilio, webrtc
+from media_gateway.transports import audiosocket, call_grants, capture, media_door, phone, twilio, webrtc
+from media_gateway.transports.audiohook_signature import SignedHandshake
 
 log = logger(__name__)
 
@@ -84,7 +87,14 @@ class Gateway:
             log.error("stopped before everything was told")
 
 
-Doors = tuple[twilio.TwilioMedia, media_door.SenderDoor, capture.Capture, webrtc.WebRtc, phone.PhoneDoor]
+Doors = tuple[
+    twilio.TwilioMedia,
+    media_door.SenderDoor,
+    audiosocket.AudioSocketDoor,
+    capture.Capture,
+    webrtc.WebRtc,
+    phone.PhoneDoor,
+]
 
 
 def add_gateway(
@@ -144,11 +154,23 @@ def add_gateway(
     )
     api_token = settings.hearline_api_token
     senders = Senders(UserStore(pool), api_token=api_token.get_secret_value() if api_token else None)
+    hook = settings.audiohook_client_secret
     carriers = media_door.SenderDoor(
         registry,
         senders,
         tokens=tokens,
         public_base_url=base_url,
+        meter=meter,
+        board=board,
+        queue_for=directory.queue_for,
+        checks={"audiohook": SignedHandshake(hook.get_secret_value(), base_url)} if hook else {},
+    )
+    grants = CallGrants(presence)
+    audio_sockets = audiosocket.AudioSocketDoor(
+        registry,
+        grants,
+        address=audiosocket.address_of(settings),
+        trunks=[ip_network(trunk) for trunk in settings.audiosocket_trunks],
         meter=meter,
         board=board,
         queue_for=directory.queue_for,
@@ -158,6 +180,7 @@ def add_gateway(
     phones = phone.PhoneDoor(board, servers)
     app.router.add_get(twilio.PATH, media.handle)
     app.router.add_get(media_door.PATH, carriers.handle)
+    app.router.add_post(call_grants.PATH, call_grants.GrantDoor(senders, grants).handle)
     app.router.add_get(capture.PATH, microphone.handle)
     app.router.add_get(phone.PATH, phones.handle)
     app.router.add_post(webrtc.OFFER_PATH, browser.offer)
@@ -166,16 +189,18 @@ def add_gateway(
 
     async def background(_: web.Application) -> AsyncIterator[None]:
         await asyncio.to_thread(decode_prompts)
+        await audio_sockets.open()
         clock.start()
         async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(part.run()) for part in (registry, recorder, board, browser, senders, imports)]
+            parts = (registry, recorder, board, browser, senders, audio_sockets, imports)
+            running = [tasks.create_task(part.run()) for part in parts]
             yield
             for part in running:
                 part.cancel()
         await clock.stop()
 
     app.cleanup_ctx.append(background)
-    return Gateway(registry, board, tokens, (media, carriers, microphone, browser, phones))
+    return Gateway(registry, board, tokens, (media, carriers, audio_sockets, microphone, browser, phones))
 
 
 class SpentTokens:

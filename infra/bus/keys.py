@@ -77,6 +77,11 @@ def workers(kind: Work) -> str:
     return f"worker:{{{kind}}}"
 
 
+def grant(name: str) -> str:
+    """Return the key that holds what a one-time name was given out for."""
+    return f"grant:{{{name}}}"
+
+
 def spent(nonce: str) -> str:
     """Return the marker that a one-time token was used."""
     return f"spent:{{{nonce}}}"

@@ -73,3 +73,12 @@ class Presence:
     async def spend(self, nonce: str, life_s: int) -> bool:
         """Mark a one-time token as used; False when it was used before."""
         return bool(await self._redis.set(keys.spent(nonce), b"1", nx=True, ex=life_s))
+
+    async def keep_grant(self, name: str, grant: bytes, life_s: int) -> None:
+        """Remember what a one-time name is good for."""
+        await self._redis.set(keys.grant(name), grant, ex=life_s)
+
+    async def take_grant(self, name: str) -> bytes | None:
+        """Return what a one-time name is good for, once; None when it is unknown, used or out of date."""
+        kept: bytes | None = await self._redis.getdel(keys.grant(name))
+        return kept

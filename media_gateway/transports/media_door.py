@@ -11,7 +11,7 @@ from __future__ import annotations
 import binascii
 import secrets
 from base64 import b64decode
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from http import HTTPStatus
@@ -176,7 +176,7 @@ class SenderDoor:
 
     async def _pass_of(self, request: web.Request, dialect: type[Dialect]) -> Pass | None:
         """Return who stands behind a handshake; None: its first message has to say."""
-        shown = _tokens(request, dialect)
+        shown = shown_tokens(request, dialect.token_headers)
         for token in shown[:_MAX_TOKENS]:
             if (entry := await self.find(token)) is not None:
                 return entry
@@ -320,15 +320,15 @@ def _number(told: str | None) -> str | None:
     return "".join(filter(str.isprintable, told or "")).strip()[:_MAX_NUMBER_CHARS] or None
 
 
-def _tokens(request: web.Request, dialect: type[Dialect]) -> list[str]:
-    """Return what a handshake shows for tokens, in the order in which they are tried."""
+def shown_tokens(request: web.Request, headers: Sequence[str] = ()) -> list[str]:
+    """Return what a request shows for tokens, in the order in which they are tried; `headers`: of the dialect's own."""
     scheme, _, value = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
     shown = [request.query.get("token", "")]
     if scheme.lower() == "bearer":
         shown.append(value.strip())
     elif scheme.lower() == "basic":
         shown.append(_password(value.strip()))
-    shown += [request.headers.get(name, "") for name in dialect.token_headers]
+    shown += [request.headers.get(name, "") for name in headers]
     shown += [
         offered.removeprefix(_BEARER_PROTOCOL) for offered in _offered(request) if offered.startswith(_BEARER_PROTOCOL)
     ]

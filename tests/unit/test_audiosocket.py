@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -125,3 +126,17 @@ def test_pieces_do_not_matter(data: bytes, size: int) -> None:
     whole, parts = opened(), opened()
     events = whole.feed(data)
     assert [event for start in range(0, len(data), size) for event in parts.feed(data[start : start + size])] == events
+
+
+def test_a_written_down_call() -> None:
+    lines = (Path(__file__).parent.parent / "vectors" / "audiosocket" / "call.hex").read_text().splitlines()
+    stream = AudioSocketStream()
+    events = [event for line in lines if not line.startswith("#") for event in stream.feed(bytes.fromhex(line))]
+    assert events == [
+        Opened(CALL),
+        Audio(b"\x01\x00" * 160, 8000),
+        Key("7"),
+        Audio(b"\x02\x00" * 320, 16000),
+        Failed(2),
+        HungUp(),
+    ]

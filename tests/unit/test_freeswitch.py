@@ -53,6 +53,11 @@ def test_there_may_be_no_text_at_all() -> None:
     assert stream.feed_binary(bytes(1600)) == (Media("mono", bytes(1600)),)
 
 
+def test_a_call_may_have_no_name() -> None:
+    _, start = started(b"hello")
+    assert start.call_id == ""
+
+
 def test_the_address_says_it_last() -> None:
     _, start = started(text(uuid="metadata", rate="16k", token="x"), call=ID, rate="8k", token="secret")
     assert (start.call_id, start.codec.rate_hz) == (ID, 8000)
@@ -108,7 +113,6 @@ def test_send_text_brings_keys_and_whatever_else() -> None:
 @pytest.mark.parametrize(
     ("query", "reason"),
     [
-        ({}, "bad-start"),
         ({"call": "x" * 201}, "bad-start"),
         ({"call": ID, "mix": "left"}, "unsupported-audio"),
         ({"call": ID, "rate": "fast"}, "unsupported-audio"),

@@ -33,7 +33,6 @@ from media_gateway.protocols.dialects.dialect import (
     text_parameters,
     unsupported,
 )
-from media_gateway.protocols.errors import CloseCode, ProtocolError
 
 _FORK: Final = ("audio.drachtio.org", "audiostream.drachtio.org")
 """What mod_audio_fork offers (MOD_AUDIO_FORK_SUBPROTOCOL_NAME changes it); mod_audio_stream offers nothing."""
@@ -92,7 +91,7 @@ class Freeswitch(Dialect):
         return key_pressed(str(message.dtmf or message.digit))
 
     def feed_binary(self, data: bytes) -> Sequence[Event]:
-        """Take audio; without metadata before it, the query has to say which call it is."""
+        """Take audio; without metadata before it, only the query can say which call it is."""
         before: tuple[Event, ...] = ()
         if self._codec is None:
             before = (self._start({}),)
@@ -121,9 +120,6 @@ class Freeswitch(Dialect):
     def _start(self, metadata: Mapping[str, object]) -> Start:
         parameters = text_parameters(metadata)
         told = {**parameters, **{name: value for name, value in self._query.items() if name != "token"}}
-        call_id = an_id(_first(told, _CALL_ID))
-        if not call_id:
-            raise ProtocolError(CloseCode.INVALID, "bad-start", "no call id in the metadata nor in the address")
         mix = _first(told, _MIX) or "mono"
         if mix not in _TRACKS:
             raise unsupported("the mix is neither mono nor stereo nor mixed")
@@ -136,7 +132,7 @@ class Freeswitch(Dialect):
             self._plays = codec_named("l16", _rate(told.get("play_rate", "")) or self._codec.rate_hz)
             self._plays_json = play == "json"
         return Start(
-            call_id=call_id,
+            call_id=an_id(_first(told, _CALL_ID)),
             codec=self._codec,
             tracks=self._tracks,
             from_number=_first(told, _FROM)[:90] or None,
