@@ -259,6 +259,207 @@ class VonagePeer(Peer):
         return [told(event="websocket:notify", payload=fields["payload"])]
 
 
+class JambonzPeer(Peer):
+    """jambonz' `listen` with streaming audio back."""
+
+    dialect = "jambonz"
+
+    def headers(self, token: str) -> dict[str, str]:
+        credentials = b64encode(f"hearline:{token}".encode()).decode()
+        return {"Authorization": f"Basic {credentials}", "Sec-WebSocket-Protocol": "audio.jambonz.org"}
+
+    def start(self) -> list[Message]:
+        call = {"callSid": self.call_id, "direction": "inbound", "from": "+15550100", "to": "+15550199"}
+        mix = "mono" if len(self.tracks) == 1 else "stereo"
+        return [told(sampleRate=self.codec.rate_hz, mixType=mix, **call, **self.parameters)]
+
+    def media(self, track: str, index: int, payload: bytes) -> Message:
+        return payload
+
+    def key(self, digit: str) -> Message:
+        return told(event="dtmf", dtmf=digit, duration="1600")
+
+    def take(self, message: Message) -> list[Message]:
+        if isinstance(message, bytes):
+            self.heard += message
+            return []
+        fields = json.loads(message)
+        match fields["type"]:
+            case "killAudio":
+                self.cleared += 1
+            case "mark":
+                return [told(type="mark", data={**fields["data"], "event": "playout"})]
+        return []
+
+
+class FreeswitchPeer(Peer):
+    """mod_audio_fork, of the kind that plays what comes as bytes."""
+
+    dialect = "freeswitch"
+
+    def headers(self, token: str) -> dict[str, str]:
+        return {"Authorization": f"Bearer {token}", "Sec-WebSocket-Protocol": "audio.drachtio.org"}
+
+    def start(self) -> list[Message]:
+        numbers = {"from": "+15550100", "to": "+15550199"}
+        return [told(uuid=self.call_id, rate=self.codec.rate_hz, play="raw", **numbers, **self.parameters)]
+
+    def media(self, track: str, index: int, payload: bytes) -> Message:
+        return payload
+
+    def key(self, digit: str) -> Message:
+        return told(event="dtmf", dtmf=digit)
+
+    def take(self, message: Message) -> list[Message]:
+        if isinstance(message, bytes):
+            self.heard += message
+        elif json.loads(message)["type"] == "killAudio":
+            self.cleared += 1
+        return []
+
+
+class AsteriskPeer(Peer):
+    """chan_websocket, which tells events as plain text."""
+
+    dialect = "asterisk"
+    _NAMES: ClassVar = {("mulaw", 8_000): "ulaw", ("alaw", 8_000): "alaw", ("l16le", 8_000): "slin"}
+    as_json = False
+
+    def headers(self, token: str) -> dict[str, str]:
+        credentials = b64encode(f"hearline:{token}".encode()).decode()
+        return {"Authorization": f"Basic {credentials}", "Sec-WebSocket-Protocol": "media"}
+
+    def start(self) -> list[Message]:
+        name = self._NAMES.get((self.codec.encoding, self.codec.rate_hz), f"slin{self.codec.rate_hz // 1000}")
+        frame = self.codec.rate_hz // 50 * self.codec.sample_bytes
+        return [
+            self._told(
+                "MEDIA_START",
+                connection_id="media_connection1",
+                channel="WebSocket/media_connection1/0x51",
+                channel_id=self.call_id,
+                format=name,
+                optimal_frame_size=frame,
+            )
+        ]
+
+    def media(self, track: str, index: int, payload: bytes) -> Message:
+        return payload
+
+    def key(self, digit: str) -> Message:
+        return self._told("DTMF_END", digit=digit, channel_id=self.call_id)
+
+    def take(self, message: Message) -> list[Message]:
+        if isinstance(message, bytes):
+            assert len(message) == self.codec.rate_hz // 50 * self.codec.sample_bytes  # or it would be cut
+            self.heard += message
+            return []
+        if self.as_json:
+            command = json.loads(message)
+            name, told_id = command["command"], command.get("correlation_id", "")
+        else:
+            name, _, told_id = message.partition(" ")
+        match name:
+            case "FLUSH_MEDIA":
+                self.cleared += 1
+            case "REPORT_QUEUE_DRAINED":
+                return [self._told("QUEUE_DRAINED")]
+            case "STOP_MEDIA_BUFFERING" if self.as_json:
+                return [self._told("MEDIA_BUFFERING_COMPLETED", correlation_id=told_id)]
+            case "STOP_MEDIA_BUFFERING":
+                return [f"MEDIA_BUFFERING_COMPLETED {told_id}"]
+            case _:
+                assert name in {"ANSWER", "HANGUP"}
+        return []
+
+    def _told(self, event: str, **fields: Any) -> str:
+        if self.as_json:
+            return told(event=event, **fields)
+        return " ".join([event, *(f"{name}:{value}" for name, value in fields.items())])
+
+
+class AsteriskJsonPeer(AsteriskPeer):
+    """chan_websocket, which tells events as JSON."""
+
+    as_json = True
+
+
+@dataclass
+class AudiohookPeer(Peer):
+    """Genesys Cloud: two channels in one message, numbered messages, no audio back."""
+
+    tracks: tuple[str, ...] = ("external", "internal")
+    organization_id: str = "d7934305-0972-4844-938e-9060eef73d05"
+    told: list[dict[str, Any]] = field(default_factory=list)
+    """What the server said, without its audio."""
+    dialect: ClassVar[str] = "audiohook"
+    _seq: int = 0
+    _samples: int = 0
+
+    def headers(self, token: str) -> dict[str, str]:
+        return {
+            "X-API-KEY": token,
+            "Audiohook-Organization-Id": self.organization_id,
+            "Audiohook-Session-Id": self.stream_id,
+            "Audiohook-Correlation-Id": str(uuid4()),
+        }
+
+    def say(self, kind: str, **parameters: Any) -> Message:
+        """Return the next message."""
+        self._seq += 1
+        return told(
+            version="2",
+            id=self.stream_id,
+            type=kind,
+            seq=self._seq,
+            serverseq=len(self.told),
+            position=f"PT{self._samples / 8000}S",
+            parameters=parameters,
+        )
+
+    def start(self) -> list[Message]:
+        media = [
+            {"type": "audio", "format": "PCMU", "channels": channels, "rate": 8000}
+            for channels in (["external", "internal"], ["external"], ["internal"])
+        ]
+        participant = {"id": str(uuid4()), "ani": "tel:+15550100", "aniName": "Jane", "dnis": "tel:+15550199"}
+        return [
+            self.say(
+                "open",
+                organizationId=self.organization_id,
+                conversationId=self.call_id,
+                participant=participant,
+                media=media,
+                customConfig=self.parameters,
+            )
+        ]
+
+    def both(self, external: Samples, internal: Samples) -> Message:
+        """Return a message of both channels' next stretch, 16 kHz each."""
+        coded_both = []
+        for name, samples in (("external", external), ("internal", internal)):
+            encoder = self._encoders.setdefault(name, PcmEncoder(AudioFormat("mulaw", 8_000)))
+            coded_both.append(np.frombuffer(encoder.encode(samples), np.uint8))
+        self._samples += len(coded_both[0])
+        return np.stack(coded_both, axis=1).tobytes()
+
+    def media(self, track: str, index: int, payload: bytes) -> Message:
+        raise NotImplementedError
+
+    def key(self, digit: str) -> Message:
+        raise NotImplementedError
+
+    def stop(self) -> list[Message]:
+        return [self.say("close", reason="end")]
+
+    def take(self, message: Message) -> list[Message]:
+        body = json.loads(message)
+        self.told.append(body)
+        assert body["seq"] == len(self.told)
+        assert body["id"] == self.stream_id
+        return [self.say("close", reason="disconnect")] if body["type"] == "disconnect" else []
+
+
 MULAW = Codec("mulaw", 8_000)
 ALAW = Codec("alaw", 8_000)
 L16_8 = Codec("l16le", 8_000)
@@ -278,6 +479,16 @@ SPOKEN: list[tuple[type[Peer], Codec]] = [
     (VonagePeer, L16_8),
     (VonagePeer, L16_16),
     (VonagePeer, L16_24),
+    (JambonzPeer, L16_8),
+    (JambonzPeer, L16_16),
+    (JambonzPeer, L16_24),
+    (FreeswitchPeer, L16_8),
+    (FreeswitchPeer, L16_16),
+    (AsteriskPeer, MULAW),
+    (AsteriskPeer, ALAW),
+    (AsteriskPeer, L16_8),
+    (AsteriskPeer, L16_16),
+    (AsteriskJsonPeer, MULAW),
 ]
 """What each can speak both ways."""
 

@@ -138,21 +138,29 @@ class MediaSocket(ABC):
 
     async def _write(self) -> None:
         try:
-            while True:
-                await self._outgoing_wake.wait()
-                self._outgoing_wake.clear()
-                while self._outgoing:
-                    message = self._outgoing.popleft()
-                    if message is None:
-                        await asyncio.sleep(self.farewell_s)
-                        await self.socket.close()
-                        return
-                    if isinstance(message, bytes):
-                        await self.socket.send_bytes(message)
-                    else:
-                        await self.socket.send_str(message)
+            await self._write_until_end()
+            with contextlib.suppress(TimeoutError):  # what the peer says to its end may be answered
+                async with asyncio.timeout(self.farewell_s):
+                    while True:
+                        await self._write_until_end()
+            await self.socket.close()
         except ConnectionError:
             pass  # the end of the socket will show in the reading
+
+    async def _write_until_end(self) -> None:
+        """Send what there is and what comes, up to where we hang up."""
+        while True:
+            await self._outgoing_wake.wait()
+            self._outgoing_wake.clear()
+            while self._outgoing:
+                message = self._outgoing.popleft()
+                if message is None:
+                    self._outgoing_wake.set()
+                    return
+                if isinstance(message, bytes):
+                    await self.socket.send_bytes(message)
+                else:
+                    await self.socket.send_str(message)
 
     async def _read(self) -> None:
         try:
