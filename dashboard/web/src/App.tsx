@@ -16,6 +16,7 @@ import { againUnless } from './state/retry';
 
 // Not everybody comes here: they are fetched when somebody does.
 const CallbacksPage = lazy(() => import('./pages/CallbacksPage'));
+const ImportPage = lazy(() => import('./pages/ImportPage'));
 const QueuesPage = lazy(() => import('./pages/QueuesPage'));
 const VocabularyPage = lazy(() => import('./pages/VocabularyPage'));
 
@@ -41,12 +42,15 @@ export function App() {
               <ErrorBoundary key={path}>
                 <Suspense fallback={<PageLoader />}>
                   <Switch>
-                    <Route path="/" component={CallsPage} />
+                    <Route path="/">
+                      <CallsPage me={me.data} />
+                    </Route>
                     <Route path="/calls/:id">{({ id }) => <CallPage key={id} callId={id} />}</Route>
                     <Route path="/callbacks" component={CallbacksPage} />
                     <Route path="/vocabulary">
                       <VocabularyPage me={me.data} />
                     </Route>
+                    {me.data.role !== 'agent' && <Route path="/import" component={ImportPage} />}
                     {me.data.role !== 'agent' && (
                       <Route path="/queues">
                         <QueuesPage me={me.data} />

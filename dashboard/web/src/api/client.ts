@@ -6,6 +6,8 @@ import type {
   CallPage,
   CallStatus,
   ExportFormat,
+  ImportPage,
+  ImportView,
   Insight,
   Me,
   Page,
@@ -101,6 +103,8 @@ const callPath = (callId: string) => `/api/v1/calls/${encodeURIComponent(callId)
 
 const queuePath = (queueId: string) => `/api/v1/queues/${encodeURIComponent(queueId)}`;
 
+const importPath = (importId: string) => `/api/v1/imports/${encodeURIComponent(importId)}`;
+
 export const api = {
   me: () => request<Me>('/api/v1/me'),
   logout: () => request<void>('/api/v1/logout', { method: 'POST' }),
@@ -136,6 +140,20 @@ export const api = {
     request<Page<Callback>>(`/api/v1/callbacks?${queryOf(filter)}`, signal ? { signal } : {}),
   setCallbackStatus: (callbackId: string, status: CallbackStatus) =>
     request<Callback>(`/api/v1/callbacks/${encodeURIComponent(callbackId)}`, withBody('PATCH', { status })),
+  imports: (filter: { limit?: number; after?: string } = {}, signal?: AbortSignal) =>
+    request<ImportPage>(`/api/v1/imports?${queryOf(filter)}`, signal ? { signal } : {}),
+  getImport: (id: string, signal?: AbortSignal) =>
+    request<ImportView>(importPath(id), signal ? { signal } : {}),
+  addImport: (fields: object, signal?: AbortSignal) =>
+    request<ImportView>('/api/v1/imports', { ...withBody('POST', fields), ...(signal && { signal }) }),
+  sendPiece: (id: string, offset: number, piece: Blob, signal?: AbortSignal) =>
+    request<ImportView>(`${importPath(id)}/content?offset=${offset}`, {
+      method: 'PUT',
+      headers: { 'Content-Type': 'application/octet-stream' },
+      body: piece,
+      ...(signal && { signal }),
+    }),
+  cancelImport: (id: string) => request<ImportView>(`${importPath(id)}/cancel`, { method: 'POST' }),
   recordingUrl: (callId: string, download = false) =>
     `${callPath(callId)}/recording${download ? '?download=1' : ''}`,
   peaks: (callId: string, signal?: AbortSignal) =>

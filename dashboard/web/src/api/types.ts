@@ -287,7 +287,8 @@ export interface SpeakersTold {
 
 interface EventData {
   'call.started': Partial<Omit<CallFacts, 'id' | 'status'>>;
-  'call.ended': { reason?: string; duration_ms: number | null };
+  /** `ended_at`: by the clock of the file that it was brought in as. */
+  'call.ended': { reason?: string; duration_ms: number | null; ended_at?: string };
   'call.settled': Record<string, unknown>;
   'leg.joined': { leg_id: string; role: Role; name: string | null };
   'leg.left': { leg_id: string; reason?: string };
@@ -356,3 +357,40 @@ export interface System {
 
 export const EXPORT_FORMATS = ['txt', 'pdf', 'srt', 'vtt', 'csv', 'json'] as const;
 export type ExportFormat = (typeof EXPORT_FORMATS)[number];
+
+export type ImportStatus = 'uploading' | 'waiting' | 'running' | 'done' | 'failed' | 'cancelled';
+export type ImportParties = 'auto' | 'two' | 'mixed' | 'one';
+
+/** What somebody says of the recordings that are to be brought in. */
+export interface ImportOptions {
+  parties: ImportParties;
+  /** Whose the left channel is, or the only one. */
+  left: 'customer' | 'agent';
+}
+
+/** A recording that is brought in. */
+export interface ImportView {
+  id: string;
+  name: string;
+  size_bytes: number;
+  status: ImportStatus;
+  received_bytes: number;
+  parties: ImportParties;
+  left: 'customer' | 'agent';
+  title: string | null;
+  call_id: string | null;
+  duration_ms: number | null;
+  transcribed_ms: number;
+  /** The end of a sentence that begins with the file's name. */
+  problem: string | null;
+  created_by: string | null;
+  created_at: string;
+  ended_at: string | null;
+  is_new: boolean;
+}
+
+export interface ImportPage {
+  items: ImportView[];
+  next: string | null;
+  max_bytes: number;
+}

@@ -3,7 +3,7 @@ import { IconArrowLeft, IconCircleCheck } from '@tabler/icons-react';
 import { Link } from 'wouter';
 import { dayAndTime } from '../format';
 import { callName, callNumbers } from '../names';
-import type { CallState } from '../state/call';
+import { type CallState, isImported } from '../state/call';
 import type { FeedStatus } from '../state/feed';
 import classes from './CallHeader.module.css';
 import { Chip } from './Chip';
@@ -11,7 +11,7 @@ import { ConnectionState } from './ConnectionState';
 import { DoorIcon } from './DoorIcon';
 import { Duration } from './Duration';
 import { ExportMenu } from './ExportMenu';
-import { LiveBadge } from './LiveBadge';
+import { ImportingBadge, LiveBadge, Position } from './LiveBadge';
 import { doorMark } from './marks';
 import { RecordingStatus } from './recording/RecordingStatus';
 import { StageChip } from './StageChip';
@@ -21,6 +21,7 @@ export function CallHeader({ state, status }: { state: CallState; status: FeedSt
   // Supervisors are not named: who only listens is not to be seen.
   const named = Object.values(legs).flatMap(({ role, name }) => (role === 'supervisor' ? [] : (name ?? [])));
   const parties = [...new Set(named)];
+  const importing = call.status === 'live' && isImported(call);
   const facts = [
     doorMark(call.door).word,
     callNumbers(call),
@@ -38,14 +39,15 @@ export function CallHeader({ state, status }: { state: CallState; status: FeedSt
         <p className={`${classes.facts} numeric`}>{facts.filter(Boolean).join(' · ')}</p>
       </div>
       <div className={classes.now}>
-        {call.status === 'live' ? <LiveBadge /> : <Chip icon={IconCircleCheck}>Ended</Chip>}
+        {call.status === 'ended' && <Chip icon={IconCircleCheck}>Ended</Chip>}
+        {call.status === 'live' && (importing ? <ImportingBadge /> : <LiveBadge />)}
         <StageChip
           call={{ ...call, agent: parties.includes(call.agent ?? '') ? null : (call.agent ?? null) }}
         />
         <span className={classes.duration}>
-          <Duration call={call} />
+          {importing ? <Position ms={state.segments.at(-1)?.end_ms ?? 0} /> : <Duration call={call} />}
         </span>
-        <RecordingStatus state={state} />
+        {!importing && <RecordingStatus state={state} />}
         <ConnectionState connection={status.connection} />
         <ExportMenu callId={call.id} />
       </div>

@@ -21,6 +21,7 @@ import { useSpeakerRoles } from '../components/speakers/useSpeakerRoles';
 import { Transcript } from '../components/transcript/Transcript';
 import { usualLanguage } from '../languages';
 import { callName } from '../names';
+import { isImported } from '../state/call';
 import { useCall } from '../state/useCall';
 import classes from './CallPage.module.css';
 
@@ -41,7 +42,7 @@ export function CallPage({ callId }: { callId: string }) {
   const [target, setTarget] = useState<{ segmentId: string } | null>(null);
 
   const name = state && callName(state.call);
-  const live = state?.call.status === 'live';
+  const live = state?.call.status === 'live' && !isImported(state.call);
   useEffect(() => {
     if (name) document.title = `${live ? '● ' : ''}${name} · Hearline`;
   }, [name, live]);

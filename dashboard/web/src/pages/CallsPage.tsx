@@ -1,16 +1,18 @@
-import { SegmentedControl, TextInput } from '@mantine/core';
+import { Button, SegmentedControl, TextInput } from '@mantine/core';
 import { useDebouncedValue } from '@mantine/hooks';
-import { IconSearch } from '@tabler/icons-react';
+import { IconFileUpload, IconSearch } from '@tabler/icons-react';
 import { useEffect, useEffectEvent, useState } from 'react';
-import { useSearchParams } from 'wouter';
+import { Link, useSearchParams } from 'wouter';
+import type { Me } from '../api/types';
 import { ConnectionState } from '../components/ConnectionState';
 import { EndedCalls } from '../components/calls/EndedCalls';
 import { Figures } from '../components/calls/Figures';
-import { LiveCalls } from '../components/calls/LiveCalls';
+import { ImportingCalls, LiveCalls } from '../components/calls/LiveCalls';
 import { useEndedCalls } from '../components/calls/useEndedCalls';
 import { FeedBanners } from '../components/FeedBanners';
 import { Problem } from '../components/Problem';
 import { liveMatches } from '../state/board';
+import { isImported } from '../state/call';
 import { useBoard } from '../state/useBoard';
 import classes from './CallsPage.module.css';
 
@@ -20,7 +22,7 @@ const FILTERS = [
   { value: 'ended', label: 'Ended' },
 ];
 
-export function CallsPage() {
+export function CallsPage({ me }: { me: Me }) {
   const [search, setSearch] = useSearchParams();
   const [filter, setFilter] = useState(search.get('status') ?? 'all');
   const [typed, setTyped] = useState(search.get('q') ?? '');
@@ -29,7 +31,9 @@ export function CallsPage() {
   const { board, pending, error, retry, status } = useBoard();
   const recent = useEndedCalls('', board);
   const ended = useEndedCalls(q, board);
-  const live = Object.values(board.calls).filter((call) => call.status === 'live');
+  const open = Object.values(board.calls).filter((call) => call.status === 'live');
+  const live = open.filter((call) => !isImported(call));
+  const importing = open.filter((call) => isImported(call) && liveMatches(call, q));
   const found = live.filter((call) => liveMatches(call, q));
   const showsLive = filter === 'live' || (filter === 'all' && (q === '' || found.length > 0));
 
@@ -50,7 +54,22 @@ export function CallsPage() {
     <div className={classes.root}>
       <div className={classes.head}>
         <h1 className={classes.title}>Calls</h1>
-        <ConnectionState connection={status.connection} />
+        <div className={classes.acts}>
+          <ConnectionState connection={status.connection} />
+          {me.role !== 'agent' && (
+            <Button
+              component={Link}
+              href="/import"
+              variant="default"
+              size="sm"
+              leftSection={<IconFileUpload size={16} stroke={1.8} />}
+              data-testid="import-link"
+            >
+              Import
+              <span className={classes.long}>&nbsp;recordings</span>
+            </Button>
+          )}
+        </div>
       </div>
       <FeedBanners status={status} />
       <Figures live={live} ended={recent.calls} pending={pending} />
@@ -67,6 +86,7 @@ export function CallsPage() {
         <SegmentedControl data={FILTERS} value={filter} onChange={setFilter} aria-label="Which calls" />
       </div>
       {showsLive && <LiveCalls calls={found} searching={q !== ''} pending={pending} />}
+      {filter !== 'live' && importing.length > 0 && <ImportingCalls calls={importing} />}
       {filter !== 'live' && <EndedCalls ended={ended} searching={q !== ''} />}
     </div>
   );

@@ -198,12 +198,12 @@ export function putInsight(state: CallState, insight: Insight): CallState {
   return { ...state, insights: { ...state.insights, [insight.insight_id]: insight } };
 }
 
-/** A call that starts later than it ended was taken up again. */
+/** A call that starts later than it ended was taken up again; what was imported has the clock of its file. */
 export function started<C extends CallFacts>(call: C, { data, at }: EventOf<'call.started'>): C {
   const { external_id, door, title, from_number, to_number, started_at } = data;
   const facts = { external_id, door, title, from_number, to_number, started_at };
   const told = Object.entries(facts).filter(([, value]) => value !== undefined && value !== null);
-  const again = call.ended_at !== null && Date.parse(at) > Date.parse(call.ended_at);
+  const again = call.ended_at !== null && !isImported(call) && Date.parse(at) > Date.parse(call.ended_at);
   return {
     ...call,
     started_at: call.started_at || at,
@@ -212,11 +212,16 @@ export function started<C extends CallFacts>(call: C, { data, at }: EventOf<'cal
   };
 }
 
+/** Whether the call is a recording that was brought in: while it is, it is live for the machine alone. */
+export function isImported({ door }: CallFacts): boolean {
+  return door === 'file';
+}
+
 export function ended<C extends CallFacts>(call: C, { data, at }: EventOf<'call.ended'>): C {
   return {
     ...call,
     status: 'ended',
-    ended_at: call.ended_at ?? at,
+    ended_at: call.ended_at ?? data.ended_at ?? at,
     duration_ms: data.duration_ms ?? call.duration_ms,
     stage: null,
   };

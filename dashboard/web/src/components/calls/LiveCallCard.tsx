@@ -2,9 +2,10 @@ import { memo } from 'react';
 import { Link } from 'wouter';
 import { callName, callNumbers } from '../../names';
 import type { BoardCall } from '../../state/board';
+import { isImported } from '../../state/call';
 import { DoorIcon } from '../DoorIcon';
 import { Duration } from '../Duration';
-import { LiveBadge } from '../LiveBadge';
+import { ImportingBadge, LiveBadge, Position } from '../LiveBadge';
 import { doorMark, ROLE_MARKS } from '../marks';
 import { Supervise } from '../phone/Supervise';
 import { RoleAvatar } from '../RoleAvatar';
@@ -14,6 +15,7 @@ import classes from './LiveCallCard.module.css';
 
 export const LiveCallCard = memo(function LiveCallCard({ call }: { call: BoardCall }) {
   const { last_line: line } = call;
+  const imported = isImported(call);
   return (
     <article className={classes.root} data-testid="call-row" data-status={call.status} data-call-id={call.id}>
       <div className={classes.head}>
@@ -29,8 +31,17 @@ export const LiveCallCard = memo(function LiveCallCard({ call }: { call: BoardCa
           </p>
         </div>
         <div className={classes.clock}>
-          <LiveBadge />
-          <Duration call={call} />
+          {imported ? (
+            <>
+              <ImportingBadge />
+              {line && <Position ms={line.start_ms} />}
+            </>
+          ) : (
+            <>
+              <LiveBadge />
+              <Duration call={call} />
+            </>
+          )}
         </div>
       </div>
       <p className={classes.summary}>
@@ -54,7 +65,7 @@ export const LiveCallCard = memo(function LiveCallCard({ call }: { call: BoardCa
           </>
         ) : (
           <p className={classes.words} data-final="false">
-            Listening…
+            {imported ? 'The words follow…' : 'Listening…'}
           </p>
         )}
       </div>

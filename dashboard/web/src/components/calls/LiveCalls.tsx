@@ -13,6 +13,25 @@ interface LiveCallsProps {
   pending: boolean;
 }
 
+/** Recordings that are being brought in: nobody is on the line. */
+export function ImportingCalls({ calls }: { calls: BoardCall[] }) {
+  return (
+    <section aria-labelledby="importing-calls">
+      <div className={section.head}>
+        <h2 id="importing-calls" className={section.title}>
+          Being imported
+        </h2>
+        <span className={section.count}>{calls.length}</span>
+      </div>
+      <div className={classes.grid}>
+        {calls.map((call) => (
+          <LiveCallCard key={call.id} call={call} />
+        ))}
+      </div>
+    </section>
+  );
+}
+
 export function LiveCalls({ calls, searching, pending }: LiveCallsProps) {
   const newestFirst = calls.toSorted((a, b) => b.started_at.localeCompare(a.started_at));
   return (

@@ -6,9 +6,10 @@ import classes from './MainNav.module.css';
 /** The pages. Agents have no business with the queues' settings. */
 export function MainNav({ me }: { me: Me }) {
   const [call] = useRoute('/calls/:id');
+  const [importing] = useRoute('/import');
   return (
     <nav className={classes.root} aria-label="Main">
-      <Entry href="/" icon={IconPhone} word="Calls" within={call} />
+      <Entry href="/" icon={IconPhone} word="Calls" within={call || importing} />
       <Entry href="/callbacks" icon={IconPhoneCalling} word="Call-backs" />
       {me.role !== 'agent' && <Entry href="/queues" icon={IconUsersGroup} word="Queues" />}
       <Entry href="/vocabulary" icon={IconVocabulary} word="Vocabulary" />
