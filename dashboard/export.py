@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
 from typing import Final
+from uuid import UUID
 from xml.sax.saxutils import escape
 
 import msgspec
@@ -65,8 +66,8 @@ def to_srt(snapshot: Snapshot) -> bytes:
     """Return SubRip subtitles."""
     blocks = [
         f"{number}\n{clock(segment.start_ms, ',')} --> {clock(_shown_until(segment), ',')}\n"
-        f"{_who(segment)}: {one_line(segment.text)}\n"
-        for number, segment in enumerate(turns(snapshot), 1)
+        f"{who}: {one_line(segment.text)}\n"
+        for number, (who, segment) in enumerate(named_turns(snapshot), 1)
     ]
     return "\n".join(blocks).encode()
 
@@ -76,8 +77,8 @@ def to_vtt(snapshot: Snapshot) -> bytes:
     blocks = ["WEBVTT\n"]
     blocks += [
         f"{clock(segment.start_ms, '.')} --> {clock(_shown_until(segment), '.')}\n"
-        f"<v {escape(_who(segment))}>{escape(one_line(segment.text))}\n"
-        for segment in turns(snapshot)
+        f"<v {escape(who)}>{escape(one_line(segment.text))}\n"
+        for who, segment in named_turns(snapshot)
     ]
     return "\n".join(blocks).encode()
 
@@ -115,8 +116,8 @@ def text_lines(snapshot: Snapshot) -> list[str]:
         lines += ["", "Action items:"]
         lines += [f"- [{item.get('status', 'open')}] {one_line(str(item.get('text', '')))}" for item in items]
     said = [
-        (segment.start_ms, f"[{clock(segment.start_ms, '.')[:8]}] {_who(segment)}: {one_line(segment.text)}")
-        for segment in turns(snapshot)
+        (segment.start_ms, f"[{clock(segment.start_ms, '.')[:8]}] {who}: {one_line(segment.text)}")
+        for who, segment in named_turns(snapshot)
     ]
     missing = [
         (
@@ -188,6 +189,20 @@ def clock(ms: int, decimal: str) -> str:
 def _shown_until(segment: SegmentView) -> int:
     """A cue has to last: players drop one that ends as it begins."""
     return max(segment.end_ms, segment.start_ms + 1)
+
+
+def named_turns(snapshot: Snapshot) -> list[tuple[str, SegmentView]]:
+    """Return the turns, each with who speaks: the role, numbered where several people have the same."""
+    said = list(turns(snapshot))
+    people: dict[str, dict[tuple[UUID, str], int]] = {}
+    for segment in said:
+        numbers = people.setdefault(_who(segment), {})
+        numbers.setdefault((segment.leg_id, segment.speaker), len(numbers) + 1)
+    return [(_numbered(_who(segment), people[_who(segment)], segment), segment) for segment in said]
+
+
+def _numbered(who: str, numbers: Mapping[tuple[UUID, str], int], segment: SegmentView) -> str:
+    return f"{who} {numbers[segment.leg_id, segment.speaker]}" if len(numbers) > 1 else who
 
 
 def _who(segment: SegmentView) -> str:

@@ -20,6 +20,17 @@ T = TypeVar("T")
 TEXT_MAX_CHARS: Final = 200
 CURSOR_MAX_CHARS: Final = 400
 _FIELD: Final = re.compile(r"at `\$\.(\w{1,80})|field `(\w{1,80})`$")
+_EXPECTED: Final = re.compile(
+    r"Expected `(?P<kind>[^`]+)`(?P<length> of length)?(?: (?P<way>[<>]=) (?P<bound>[\d.]+))?"
+)
+_KINDS: Final = {
+    "str": "a text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "an object",
+}
 FIRST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 LAST: Final = datetime(2200, 1, 1, tzinfo=UTC)
 
@@ -108,6 +119,27 @@ async def body(request: web.Request, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(await request.read(), type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        named = _FIELD.search(str(error))
+        told = str(error)
+        named = _FIELD.search(told)
         name = named[1] or named[2] if named else "body"
-        raise Problem(400, f"{name}: {error}", parameter=name) from None
+        raise Problem(400, f"{name} {in_words(told)}", parameter=name) from None
+
+
+def in_words(told: str) -> str:
+    """Return what msgspec says of a body as people say it; behind the name of what is wrong."""
+    if "unknown field" in told:
+        return "is not known here"
+    if "missing required" in told:
+        return "is missing"
+    if told.startswith("Invalid UUID"):
+        return "is not a UUID"
+    found = _EXPECTED.match(told)
+    if found is None:
+        return "has a value that is not allowed" if "at `$" in told else "is not JSON"
+    kind, length, bound = found["kind"], found["length"], found["bound"]
+    thing = "one in it " if "[" in told.rpartition("$")[2] and "$" in told else ""
+    if bound is not None:
+        what = {"str": "characters", "array": "entries"}.get(kind, "") if length else ""
+        least = "at least" if found["way"] == ">=" else "at most"
+        return f"{thing}has to {'have' if length else 'be'} {least} {bound} {what}".rstrip()
+    return f"{thing}has to be {_KINDS.get(kind, kind)}"

@@ -310,6 +310,21 @@ async def test_under_overload_speakers_wait_and_catch_up(bench: Bench, monkeypat
     assert [one for one, _ in await bench.stored(work)] == ["SPEAKER_00", "SPEAKER_01", "SPEAKER_00"]
 
 
+async def test_a_track_that_is_over_does_not_wait_for_the_end_of_an_overload(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speaker_service, "LOOK_S", 0.01)
+    monkeypatch.setattr(speaker_service, "AFTER_S", 0.05)
+    work = await bench.work()
+    speakers = bench.service.follow(work)
+    assert speakers is not None
+    bench.ladder.step = Step.NO_EXTRAS
+    await bench.hear(speakers, work, 0, 0, "Yes.")
+    speakers.finish()
+    await speakers.run()
+    assert len(bench.diarizer.heard) == 1
+
+
 async def test_what_waits_is_bounded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speaker_service, "BACKLOG_S", 2.0)
     work = await bench.work()

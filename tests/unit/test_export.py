@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from dashboard import export
 from dashboard.pdf import NoGlyphError, to_pdf
@@ -128,6 +129,14 @@ def test_srt() -> None:
         "1\n00:01:01,500 --> 01:02:03,004\nCustomer: Good morning.\n\n"
         "2\n00:01:01,500 --> 01:02:03,004\nCustomer: Bye.\n"
     )
+
+
+def test_two_people_of_one_role_are_told_apart() -> None:
+    call = snapshot("Hello?", "Hi, his wife here.", "Yes.")
+    named = zip(call.segments, ("SPEAKER_00", "SPEAKER_01", "SPEAKER_00"), strict=True)
+    call = structs.replace(call, segments=[structs.replace(said, speaker=speaker) for said, speaker in named])
+    assert [who for who, _ in export.named_turns(call)] == ["Customer 1", "Customer 2", "Customer 1"]
+    assert b"Customer 2: Hi, his wife here." in export.to_txt(call)
 
 
 def test_vtt() -> None:

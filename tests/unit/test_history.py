@@ -90,3 +90,14 @@ def test_words_without_tokens_end_the_account() -> None:
     told = history.before(segment(3, 4300, 5000))
     assert told is not None
     assert told[1].tokens == (7,)
+
+
+def test_what_says_one_thing_over_and_over_is_not_told() -> None:
+    history = History()
+    looping = Recognition("All right, all right, all right.", "en", 0.9, tokens=(5, 6, 5, 6, 5, 6))
+    history.add(segment(0, 1000, 2000), Draft("ours", looping))
+    assert history.before(segment(1, 2400, 3000)) is None
+    history.add(segment(1, 2400, 3000), draft(7))
+    told = history.before(segment(2, 3500, 4000))
+    assert told is not None
+    assert told[1].tokens == (7,)

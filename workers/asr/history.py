@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from infra.model import SAMPLES_PER_MS
-from workers.asr.engines import Context
+from workers.asr.engines import Context, Recognition
 from workers.asr.scheduler import Draft
 from workers.asr.segmenter import Decode
+from workers.asr.text import TWICE_TOLD, loop_length, phrase_repeats
 
 LONGEST_PAUSE_MS: Final = 2500
 """What was said longer ago has nothing to do with what is said now."""
@@ -38,7 +39,8 @@ class History:
     def before(self, decode: Decode) -> tuple[str, Context] | None:
         """Return the engine, and what it heard in as much of `decode.context` as it heard without a hole.
 
-        None where the segment before is not recognised yet, was another engine's, or lies too far back.
+        None where the segment before is not recognised yet, was another engine's, lies too far back, or says one thing
+        over and over: a decoder that is given a loop goes on with it.
         """
         chain: list[_Heard] = []
         seq, start_ms = decode.seq, decode.audio_ms
@@ -47,7 +49,8 @@ class History:
             if heard.seq >= decode.seq:
                 continue
             near = start_ms - heard.until_ms <= LONGEST_PAUSE_MS and heard.audio_ms >= earliest_ms
-            told = heard.draft.recognition.tokens or not heard.draft.recognition.text
+            recognition = heard.draft.recognition
+            told = (recognition.tokens or not recognition.text) and not _loops(recognition)
             if heard.seq != seq - 1 or not near or not told:
                 break
             if chain and heard.draft.engine != chain[0].draft.engine:
@@ -59,3 +62,7 @@ class History:
             return None
         size = (decode.audio_ms - chain[0].audio_ms) * SAMPLES_PER_MS
         return chain[0].draft.engine, Context(decode.context[decode.context.size - size :], tokens)
+
+
+def _loops(heard: Recognition) -> bool:
+    return phrase_repeats(heard.text) >= TWICE_TOLD or loop_length(heard.tokens, repeats=TWICE_TOLD) > 0

@@ -74,6 +74,7 @@ class ByLanguage:
             devices=frozenset[str]().union(*(each.devices for each in able)),
             batch=max(each.batch for each in able),
             parallel=min(each.parallel for each in able),
+            punctuation=all(each.punctuation for each in able),
         )
 
     def beside(self, engine: Engine) -> ByLanguage:

@@ -224,7 +224,7 @@ class Segmenter:
         return actions
 
     def expect(self, seq: int, end_ms: int, more: float) -> None:
-        """The words of segment `seq` up to `end_ms` are so likely, 0..1, to go on: the pause that ends it depends on that.
+        """The words of segment `seq` up to `end_ms` are so likely, 0..1, to go on: its pause is waited for accordingly.
 
         Late news are ignored.
         """

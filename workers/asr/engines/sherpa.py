@@ -73,6 +73,7 @@ class Sherpa:
             longest_ms=20_000,
             batch=MAX_STREAMS,
             partial_ms=400,
+            punctuation=_writes_marks(files["tokens"]),
         )
         self._recogniser: Any = sherpa_onnx.OnlineRecognizer.from_transducer(
             **{part: str(path) for part, path in files.items()},
@@ -178,6 +179,12 @@ def _files(folder: Path) -> dict[str, Path]:
             raise ModelMissingError(f"{folder} holds no streaming transducer: {part}*.onnx is missing")
         found[part] = there[0]
     return found
+
+
+def _writes_marks(table: Path) -> bool:
+    """Return whether a full stop is among a model's pieces: most streaming transducers write none."""
+    lines = table.read_text(errors="replace").splitlines()
+    return any(line.split(" ")[0].lstrip("\u2581") == "." for line in lines)
 
 
 def _check(encoder: Path) -> None:

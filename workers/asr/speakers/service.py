@@ -43,6 +43,8 @@ _SKIPPED: Final = Metric(
 
 BACKLOG_S: Final = 120.0
 """So much speech of a track may wait, 3.8 MB; beyond it the oldest stays with the track's first speaker."""
+AFTER_S: Final = 10.0
+"""A track that is over waits no longer than this for the end of an overload: its calls wait for it."""
 LOOK_S: Final = 0.5
 """How often it is looked whether an overload is over."""
 NICER: Final = 5
@@ -93,7 +95,8 @@ class TrackSpeakers:
         self._waiting_s = 0.0
         self._news = asyncio.Event()
         self._taken = asyncio.Event()
-        self._over = False
+        self._over_s: float | None = None
+        """When its last words were stored."""
         self._segments: dict[UUID, TranscriptSegment] = {}
         """Those that may still change hands."""
         self._labels: dict[UUID, tuple[int, ...]] = {}
@@ -117,18 +120,18 @@ class TrackSpeakers:
 
     def finish(self) -> None:
         """Nothing follows: `run` returns when what waits is done."""
-        self._over = True
+        self._over_s = time.monotonic()
         self._news.set()
 
     async def run(self) -> None:
         """Tell the speakers of all that is heard apart, one segment at a time."""
         track_id, service = self._work.track.id, self._service
         diarizer = await self._go_on()
-        while not (self._over and not self._waiting):
+        while self._over_s is None or self._waiting:
             self._news.clear()
             if not self._waiting:
                 await self._news.wait()
-            elif service.overload.step >= Step.NO_EXTRAS:
+            elif service.overload.step >= Step.NO_EXTRAS and not self._is_overdue:
                 await asyncio.sleep(LOOK_S)
             else:
                 try:
@@ -140,6 +143,10 @@ class TrackSpeakers:
             await service.voices.forget(track_id)
         except BusError as error:
             log.warning("voices not removed", track_id=str(track_id), error=type(error).__name__)
+
+    @property
+    def _is_overdue(self) -> bool:
+        return self._over_s is not None and time.monotonic() - self._over_s >= AFTER_S
 
     async def _go_on(self) -> TrackDiarizer:
         """Return the track's diarizer; an earlier worker may have known the voices, and what they said."""
