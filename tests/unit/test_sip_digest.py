@@ -11,7 +11,7 @@ from media_gateway.protocols.sip.digest import Credentials, digest_response, dig
 from media_gateway.protocols.sip.events import Ended, Invite
 from media_gateway.protocols.sip.flow import Flow
 from media_gateway.protocols.sip.limits import Limits
-from media_gateway.protocols.sip.message import Request, Response
+from media_gateway.protocols.sip.message import Request, Response, parse_message
 from media_gateway.protocols.sip.registration import Registration
 from tests.unit.sip_ladder import OFFER, OURS, PHONE, Caller, Ladder, answer_to, only, starts
 
@@ -271,8 +271,6 @@ def test_of_two_challenges_the_stronger_one_is_answered() -> None:
     lines = [CHALLENGE.format(name) for name in ("MD5", "SHA-256", "SHA-512-256")]
     ladder.agent.take_events()
     mine = Credentials("us", "secret")
-    from media_gateway.protocols.sip.message import parse_message
-
     response = parse_message(answer_to(bye, 401, "Prove It", *lines))
     assert isinstance(response, Response)
     assert mine.take(response)

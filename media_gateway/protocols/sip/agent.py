@@ -15,7 +15,7 @@ from media_gateway.protocols.sip import session_timer
 from media_gateway.protocols.sip.binding import Binding
 from media_gateway.protocols.sip.call import Call
 from media_gateway.protocols.sip.dialog import Dialog, DialogState, open_dialog
-from media_gateway.protocols.sip.digest import Credentials, Guard, Verdict
+from media_gateway.protocols.sip.digest import ALGORITHMS, Credentials, Guard, Verdict
 from media_gateway.protocols.sip.events import Event, Invite, Reinvite
 from media_gateway.protocols.sip.flow import Flow, HostPort
 from media_gateway.protocols.sip.grammar import SipError
@@ -60,6 +60,7 @@ class UserAgent:
         authenticate: Callable[[Request, Flow], Decision] = nobody,
         password_of: Callable[[str], str | None] = lambda _user: None,
         realm: str = "hearline",
+        algorithms: tuple[str, ...] = ALGORITHMS,
         contact: Callable[[Flow], HostPort] = lambda flow: flow.local,
         accepts: tuple[str, ...] = (
             "application/sdp",
@@ -78,6 +79,7 @@ class UserAgent:
             authenticate: the policy: who may send requests outside dialogs.
             password_of: the digest password of a user; None for an unknown one.
             realm: the realm of digest challenges.
+            algorithms: what is offered in them, the preferred one first; some old clients read no further than that.
             contact: the address under which peers of a flow reach us: in Contact.
             accepts: the body types that a door reads; others get 415.
             extensions: the option tags that a door supports (Supported, Require).
@@ -88,7 +90,7 @@ class UserAgent:
         rng = rng or SystemRandom()
         self._stack = Stack(self._limits, contact, server, rng)
         self._authenticate = authenticate
-        self._guard = Guard(realm, password_of, self._limits.nonce_s, self._limits.nonces, rng)
+        self._guard = Guard(realm, password_of, self._limits.nonce_s, self._limits.nonces, rng, algorithms)
         self._doorman = Doorman(self._limits, rng)
         self._accepts = accepts
         self._extensions = tuple(name.lower() for name in extensions)

@@ -16,7 +16,8 @@ from media_gateway.protocols.sip.grammar import QUOTED, TOKEN, quoted, unquoted
 from media_gateway.protocols.sip.message import Request, Response
 
 _HASHES: Final[dict[str, str]] = {"SHA-256": "sha256", "MD5": "md5"}
-"""In the order in which they are offered and preferred."""
+"""The better first."""
+ALGORITHMS: Final = tuple(_HASHES)
 _PAIR: Final = re.compile(rf"[ \t,]*({TOKEN})[ \t]*=[ \t]*({QUOTED}|[^\s,\"]+)[ \t]*(?=,|\Z)", re.DOTALL)
 _HEX: Final = re.compile(r"[0-9a-f]+", re.IGNORECASE)
 _QUOTED_FIELDS: Final = frozenset({"username", "realm", "nonce", "uri", "response", "cnonce", "opaque"})
@@ -86,12 +87,19 @@ class Guard:
     """
 
     def __init__(
-        self, realm: str, password_of: Callable[[str], str | None], nonce_s: float, nonces: int, rng: Random
+        self,
+        realm: str,
+        password_of: Callable[[str], str | None],
+        nonce_s: float,
+        nonces: int,
+        rng: Random,
+        algorithms: tuple[str, ...] = ALGORITHMS,
     ) -> None:
         self._realm = realm
         self._password_of = password_of
         self._nonce_s = nonce_s
         self._nonces = nonces
+        self._algorithms = algorithms
         self._rng = rng
         self._key = rng.getrandbits(256).to_bytes(32, "big")
         self._counts: OrderedDict[str, int] = OrderedDict()
@@ -99,12 +107,12 @@ class Guard:
         """Nonces made until then are stale: their counts had to make room."""
 
     def challenges(self, host: str, now_s: float, *, stale: bool) -> list[tuple[str, str]]:
-        """Return the WWW-Authenticate headers for a caller at `host`, the best algorithm first."""
+        """Return the WWW-Authenticate headers for a caller at `host`, the preferred algorithm first."""
         nonce = self._nonce(host, now_s)
         fields = [("realm", self._realm), ("nonce", nonce), ("qop", '"auth"')]
         if stale:
             fields.append(("stale", "true"))
-        return [("WWW-Authenticate", digest_text([*fields, ("algorithm", name)])) for name in _HASHES]
+        return [("WWW-Authenticate", digest_text([*fields, ("algorithm", name)])) for name in self._algorithms]
 
     def check(self, request: Request, host: str, now_s: float) -> tuple[Verdict, str]:
         """Judge the credentials in a request, and say whose they are.
@@ -125,7 +133,12 @@ class Guard:
     def _judge(self, given: dict[str, str], method: str, host: str, now_s: float) -> Verdict:
         algorithm = given.get("algorithm", "MD5").upper()
         nonce, count = given.get("nonce", ""), given.get("nc", "")
-        if algorithm not in _HASHES or given.get("qop") != "auth" or not _HEX.fullmatch(count) or len(count) != 8:
+        if (
+            algorithm not in self._algorithms
+            or given.get("qop") != "auth"
+            or not _HEX.fullmatch(count)
+            or len(count) != 8
+        ):
             return Verdict.WRONG
         if "cnonce" not in given or "uri" not in given:
             return Verdict.WRONG

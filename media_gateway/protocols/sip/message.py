@@ -195,7 +195,8 @@ class Malformed(SipError):
 def parse_message(data: bytes) -> Request | Response:
     """Read one whole message: a datagram, or what `StreamReader` cut out of a stream.
 
-    Empty lines before it and bytes behind its Content-Length are ignored (RFC 3261, sections 7.5 and 18.3).
+    Empty lines before it and bytes behind its Content-Length are ignored (RFC 3261, sections 7.5 and 18.3); the empty
+    line behind the headers may be missing where there is no body, as some senders have it.
 
     Raises:
         SipError: it is malformed; `Malformed` where an answer can say so.
