@@ -31,11 +31,11 @@ class Expected:
 
 EXPECTED = {
     # Valid messages
-    "dblreq": Expected("3.1.1.9", True, "405 Method Not Allowed", "one request; what is behind its length is ignored"),
+    "dblreq": Expected("3.1.1.8", True, "405 Method Not Allowed", "one request; what is behind its length is ignored"),
     "escnull": Expected("3.1.1.4", True, "405 Method Not Allowed", "escaped nulls are part of a name"),
     "mpart01": Expected("3.1.1.11", True, "405 Method Not Allowed", "binary parts; MESSAGE is not ours"),
     "noreason": Expected("3.1.1.13", True, None, "an empty reason is one; the response is to nothing of ours"),
-    "semiuri": Expected("3.1.1.8", True, "200 OK", "the semicolon is part of the user"),
+    "semiuri": Expected("3.1.1.9", True, "200 OK", "the semicolon is part of the user"),
     "transports": Expected("3.1.1.10", True, "200 OK", "transports that nobody knows stay as they are"),
     # Invalid messages
     "badinv01": Expected("3.1.2.1", False, "400 Bad list"),
@@ -152,3 +152,127 @@ def test_what_an_unknown_scheme_of_authorization_is_worth() -> None:
 def test_both_of_two_requests_in_one_stream_are_seen() -> None:
     pieces = StreamReader().feed(torture("dblreq")[:-3])  # its second length is three short of its body
     assert [parse_message(piece).method for piece in pieces if piece.strip()][:2] == ["REGISTER", "INVITE"]
+
+
+# The other messages of the RFC, as short as what they are about allows.
+
+REST = "Call-ID: {}\r\nCSeq: 8 {}\r\nMax-Forwards: 70\r\nContact: <sip:caller@h5.example>\r\nContent-Length: 0\r\n\r\n"
+VIA = "Via: SIP/2.0/UDP 198.51.100.9:5070;branch=z9hG4bKkdjuw\r\n"
+FROM = "From: <sip:caller@example.net>;tag=323\r\n"
+TO = "To: sip:user@example.com\r\n"
+
+
+def short(method: str, line: str = "", *, via: str = VIA, sender: str = FROM, to: str = TO, rest: str = REST) -> bytes:
+    """A message with one odd part."""
+    line = line or f"{method} sip:user@example.com SIP/2.0"
+    return f"{line}\r\n{via}{sender}{to}{rest.format('short', method)}".encode()
+
+
+METHOD = "!odd-Method0123456789_*+`.%indeed'~"
+USER = "1_odd.URI~(to-be!sure)&isn't+it$/crazy?,/;;*:&it+has=1,weird!*pas$wo~d_too.(doesn't-it)"
+LONG = "x" * 2000
+WHITE = (
+    "INVITE sip:user@example.com;unknownparam SIP/2.0\r\n"
+    "TO :\r\n sip:user@chair.example ;   x    = 19n\r\n"
+    'from   : "J Rosenberg \\\\\\""       <sip:jd@example.com>\r\n  ;\r\n  tag = 98asjd8\r\n'
+    "MaX-fOrWaRdS: 0068\r\n"
+    "Call-ID: wsinv.one\r\n"
+    "Content-Length   : 0\r\n"
+    "cseq: 0009\r\n  INVITE\r\n"
+    "Via  : SIP  /   2.0\r\n /UDP\r\n    198.51.100.9;branch=390skdjuw\r\n"
+    "s :\r\n"
+    "NewFangledHeader:   newfangled value\r\n continued newfangled value\r\n"
+    "UnknownHeaderWithUnusualValue: ;;,,;;,;\r\n"
+    "Route:\r\n <sip:services.example.com;lr;unknownwith=value;unknown-no-value>\r\n"
+    "v:  SIP  / 2.0  / TCP     spindle.example.com   ;\r\n  branch  =   z9hG4bK9ikj8  ,\r\n"
+    " SIP  /    2.0   / UDP  192.168.255.111   ; branch=\r\n z9hG4bK30239\r\n"
+    'm:"Quoted string \\"\\"" <sip:jd@example.com> ; newparam =\r\n      newvalue ;\r\n  secondparam ; q = 0.33\r\n\r\n'
+)
+OLD = (
+    "INVITE sip:UserB@example.com SIP/2.0\r\n"
+    "Via: SIP/2.0/UDP iftgw.example.com\r\n"
+    "From: <sip:+1303@ift.example>\r\n"
+    "Record-Route: <sip:UserB@example.com;maddr=ss1.example.com>\r\n"
+    "To: sip:+1650@ss1.example.com;user=phone\r\n"
+    "Call-ID: inv2543.1717@ift\r\n"
+    "CSeq: 56 INVITE\r\n"
+    "Contact: LittleGuy <sip:UserA@ift.example>\r\n\r\n"
+)
+OTHERS: dict[str, tuple[str, bytes, str | None]] = {
+    "wsinv": ("3.1.1.1", WHITE.encode(), "100 Trying"),
+    "intmeth": (
+        "3.1.1.2",
+        short(METHOD, f"{METHOD} sip:{USER}@example.com SIP/2.0"),
+        "501 Not Implemented",
+    ),
+    "esc01": ("3.1.1.3", short("INVITE", "INVITE sip:sips%3Auser%40example.com@example.net SIP/2.0"), "100 Trying"),
+    "esc02": (
+        "3.1.1.5",
+        short("RE%47IST%45R", sender='From: "%Z%45" <sip:r@e.example>;tag=f\r\n'),
+        "501 Not Implemented",
+    ),
+    "lwsdisp": ("3.1.1.6", short("OPTIONS", sender="From: caller<sip:caller@example.com>;tag=323\r\n"), "200 OK"),
+    "longreq": (
+        "3.1.1.7",
+        short("INVITE", to=f'To: "{LONG}" <sip:user@example.com;{LONG}={LONG};{LONG}>;{LONG}="{LONG}"\r\n'),
+        "100 Trying",
+    ),
+    "unreason": ("3.1.1.12", short("INVITE", "SIP/2.0 200 = 2**3 * 5**2 \u043d\u043e"), None),
+    "ncl": (
+        "3.1.2.3",
+        short("INVITE", rest=REST.replace("Content-Length: 0", "Content-Length: -999")),
+        "400 Bad Content-Length",
+    ),
+    "lwsstart": ("3.1.2.9", short("INVITE", "INVITE  sip:user@example.com  SIP/2.0"), "400 Bad request line"),
+    "trws": ("3.1.2.10", short("OPTIONS", "OPTIONS sip:user@example.com SIP/2.0  "), "400 Bad request line"),
+    "baddate": ("3.1.2.12", short("INVITE", to=f"{TO}Date: Fri, 01 Jan 2010 16:00:00 EST\r\n"), "100 Trying"),
+    "baddn": ("3.1.2.15", short("OPTIONS", sender="From: Bell, Alexander <sip:a@b.example>;tag=4\r\n"), "200 OK"),
+    "mismatch01": ("3.1.2.17", short("INVITE", "OPTIONS sip:u@e.example SIP/2.0"), "400 Bad CSeq: another method"),
+    "badbranch": ("3.2.1", short("OPTIONS", via="Via: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK\r\n"), "200 OK"),
+    "novelsc": (
+        "3.3.3",
+        short("OPTIONS", "OPTIONS soap.beep://192.0.2.103:3002 SIP/2.0"),
+        "416 Unsupported URI Scheme",
+    ),
+    "multi01": ("3.3.8", short("INVITE", to=f"{TO}{FROM}{TO}CSeq: 59 INVITE\r\n"), "400 Bad message"),
+    "cparam02": ("3.3.13", short("REGISTER", to=f"{TO}Contact: <sip:+19@gw1.example;x>\r\n"), "405 Method Not Allowed"),
+    "inv2543": (
+        "3.4.1",
+        OLD.encode(),
+        "100 Trying",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_comes_of_the_others(name: str) -> None:
+    _, data, says = OTHERS[name]
+    ladder = Ladder()
+    ladder.agent.receive(data, PHONE, 0.0)
+    answers = [sent.split(b"\r\n", 1)[0].decode() for _, sent in ladder.agent.take_outgoing()]
+    assert len(answers) == (says is not None)
+    assert all(answer.startswith(f"SIP/2.0 {says}") for answer in answers)
+
+
+def test_the_short_tortuous_invite_is_understood() -> None:
+    found = parse_message(OTHERS["wsinv"][1])
+    assert isinstance(found, Request)
+    assert [via.branch for via in found.vias] == ["390skdjuw", "z9hG4bK9ikj8", "z9hG4bK30239"]
+    assert (found.sender.display, found.sender.tag) == ('J Rosenberg \\"', "98asjd8")
+    (contact,) = found.addresses("contact")
+    assert (contact.display, contact.parameter("newparam"), contact.parameter("q")) == (
+        'Quoted string ""',
+        "newvalue",
+        "0.33",
+    )
+    assert found.headers.get("unknownheaderwithunusualvalue") == ";;,,;;,;"
+    assert found.headers.get("newfangledheader") == "newfangled value continued newfangled value"
+
+
+def test_odd_names_are_kept_to_the_letter() -> None:
+    found = parse_message(OTHERS["intmeth"][1])
+    assert isinstance(found, Request)
+    assert (found.method, str(found.uri)) == (METHOD, f"sip:{USER}@example.com")
+    escaped = parse_message(OTHERS["esc01"][1])
+    assert isinstance(escaped, Request)
+    assert escaped.uri.name == "sips:user@example.com"

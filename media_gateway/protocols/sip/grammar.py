@@ -266,7 +266,7 @@ class Address:
 def parse_address(value: str) -> Address:
     """Read one address, in angle brackets or bare.
 
-    Spaces just inside the brackets are ignored (RFC 4475, section 3.1.2.15, allows it).
+    Spaces just inside the brackets are ignored (RFC 4475, section 3.1.2.14, allows it).
 
     Raises:
         SipError: it is none.
