@@ -234,12 +234,13 @@ class RtpStream:
             return
         frame_ticks = plan.codec.clock_hz // 50
         now_s = time.monotonic()
-        if self._due_s and now_s - self._due_s > _LATE_S:
-            frames = int((now_s - self._due_s) / FRAME_S)
+        due_s = self._due_s or now_s
+        if now_s - due_s > _LATE_S:
+            frames = int((now_s - due_s) / FRAME_S)
             self._timestamp = self._timestamp + frames * frame_ticks & 0xFFFFFFFF
-            self._due_s += frames * FRAME_S
             self._paused = True
-        self._due_s = max(self._due_s, now_s - _LATE_S) + FRAME_S
+            due_s = now_s
+        self._due_s = due_s + FRAME_S
         if self._pressing:
             self._rest.clear()
             self._press(frame_ticks)
