@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import shutil
 import socket
+import ssl
 import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
 import aiohttp
 import asyncpg
+from cryptography import x509
 
 from infra.bus.streams import BusError, open_redis
 from infra.settings import Settings
 from infra.store.database import StoreAway, missing_migrations
 
 FREE_DISK_BYTES = 1024**3
+_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+_RENEW_BEFORE: Final = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +121,48 @@ def check_twilio(settings: Settings) -> list[Check]:
     if not url.startswith("https://"):
         return [Check("twilio", False, f"{url}: Twilio streams to wss:// only, so this must be https://")]
     return [Check("twilio", True, f"number -> {url}/twilio/voice")]
+
+
+def check_sip(settings: Settings) -> list[Check]:
+    """Look where the SIP door is, for whom it is open, and whether they can reach it."""
+    if not settings.sip_is_open:
+        return [Check("sip", None, "no SIP door: SIP_TRUNKS, SIP_USERS or SIP_REGISTER opens one")]
+    host = settings.sip_host or settings.hearline_host
+    place = f"{host}:{settings.sip_port}"
+    who = []
+    if settings.sip_trunks:
+        who.append(f"without a password {', '.join(settings.sip_trunks)}")
+    if settings.sip_users:
+        who.append(f"by password {', '.join(settings.sip_passwords)}")
+    if settings.sip_register:
+        who.append(f"the server at {settings.sip_register.partition('@')[2]}, where it registers")
+    if not who:
+        checks = [Check("sip", False, f"{place} is open for nobody: set SIP_TRUNKS, SIP_USERS or SIP_REGISTER")]
+    elif any(ipaddress.ip_network(network).prefixlen == 0 for network in settings.sip_trunks):
+        checks = [Check("sip", False, f"{place} takes calls from everybody: SIP_TRUNKS names all addresses")]
+    elif host in _LOOPBACK and not all(ipaddress.ip_network(n).is_loopback for n in settings.sip_trunks):
+        checks = [Check("sip", False, f"{place} is reached from this machine alone: set SIP_HOST")]
+    else:
+        checks = [Check("sip", True, f"{place} (UDP, TCP) takes calls: {'; '.join(who)}")]
+    if settings.sip_tls_cert is not None or settings.sip_tls_key is not None:
+        checks.append(_check_sip_tls(settings))
+    first, last = map(int, settings.rtp_ports.split("-"))
+    checks.append(Check("rtp", last > first, f"{settings.rtp_ports}: room for {(last - first + 1) // 2} SIP calls"))
+    return checks
+
+
+def _check_sip_tls(settings: Settings) -> Check:
+    certificate, key = settings.sip_tls_cert, settings.sip_tls_key
+    if certificate is None or key is None:
+        return Check("sip tls", False, "both SIP_TLS_CERT and SIP_TLS_KEY are needed")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+        until = x509.load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc
+    except (OSError, ValueError) as error:
+        return Check("sip tls", False, f"SIP_TLS_CERT and SIP_TLS_KEY cannot be used: {_first_line(error)}")
+    left = until - datetime.now(UTC)
+    detail = f"port {settings.sip_tls_port}, certificate good until {until:%Y-%m-%d}"
+    return Check("sip tls", left > _RENEW_BEFORE, detail if left > _RENEW_BEFORE else f"{detail}: renew it")
 
 
 def _first_line(error: BaseException) -> str:

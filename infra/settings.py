@@ -23,6 +23,10 @@ AsrDevice = Literal["auto", "cpu", "cuda"]
 LlmProvider = Literal["none", "ollama", "openai", "openrouter", "huggingface", "custom"]
 TwilioMode = Literal["connect", "listen"]
 RecordingFormat = Literal["opus", "flac"]
+SipSrtp = Literal["allowed", "required"]
+
+
+_REGISTRAR = r"sips?:[^\s:@;?]+@([^\s:@;?\[\]]+|\[[0-9a-fA-F:]+\])(:\d{1,5})?(;transport=(udp|tcp|tls))?"
 
 
 class SettingsError(ValueError):
@@ -94,13 +98,25 @@ class Settings(BaseSettings):
         None, description="secret shared with the TURN servers: credentials that run out, instead of the two above"
     )
 
-    sip_host: str | None = Field(None, description="address of the SIP socket (the SIP door is still to come)")
-    sip_port: int = Field(5060, ge=0, le=65535, description="port of the SIP socket (the same)")
-    rtp_ports: str = Field(
-        "10000-10999", pattern=r"^\d{1,5}-\d{1,5}$", description="UDP ports for browsers' audio, and for SIP's"
+    sip_host: str | None = Field(None, description="address of the SIP sockets (HEARLINE_HOST when unset)")
+    sip_port: int = Field(5060, ge=0, le=65535, description="port of SIP over UDP and TCP")
+    sip_tls_port: int = Field(5061, ge=0, le=65535, description="port of SIP over TLS, if there is a certificate")
+    sip_tls_cert: Path | None = Field(None, description="file with its certificate and chain, PEM")
+    sip_tls_key: Path | None = Field(None, description="file with its private key, PEM")
+    sip_public_host: str | None = Field(
+        None, description="address under which SIP peers reach this server, if it is behind NAT"
     )
     sip_trunks: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="networks that may send calls, comma separated (the same)"
+        (), description="networks that may send calls without a password, comma separated"
+    )
+    sip_users: SecretStr | None = Field(None, description="name:password pairs that may send calls, comma separated")
+    sip_register: str | None = Field(
+        None, description="where to register for calls: sip:USER@HOST[:PORT][;transport=udp|tcp|tls]"
+    )
+    sip_register_password: SecretStr | None = Field(None, description="the password there")
+    sip_srtp: SipSrtp = Field("allowed", description="encrypted audio: allowed, or required of every SIP call")
+    rtp_ports: str = Field(
+        "10000-10999", pattern=r"^\d{1,5}-\d{1,5}$", description="UDP ports for browsers' audio, and for SIP's"
     )
 
     siprec_agents: Annotated[tuple[str, ...], NoDecode] = Field(
@@ -168,6 +184,20 @@ class Settings(BaseSettings):
             raise ValueError("must be base64") from None
         return value
 
+    @field_validator("sip_users")
+    @classmethod
+    def _users(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            _pairs(value)
+        return value
+
+    @field_validator("sip_register")
+    @classmethod
+    def _registrar(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(_REGISTRAR, value):
+            raise ValueError("must be sip:USER@HOST, with :PORT and ;transport=udp, tcp or tls where they differ")
+        return value
+
     @field_validator("webrtc_hosts", mode="before")
     @classmethod
     def _hosts(cls, value: Any) -> Any:
@@ -200,8 +230,28 @@ class Settings(BaseSettings):
         return servers
 
     @property
+    def sip_is_open(self) -> bool:
+        """Whether there is a SIP door at all."""
+        return bool(self.sip_host or self.sip_trunks or self.sip_users or self.sip_register)
+
+    @property
+    def sip_passwords(self) -> dict[str, str]:
+        """The SIP users' passwords by name."""
+        return _pairs(self.sip_users) if self.sip_users else {}
+
+    @property
     def twilio_token(self) -> str | None:
         return self.twilio_auth_token.get_secret_value() if self.twilio_auth_token else None
+
+
+def _pairs(secret: SecretStr) -> dict[str, str]:
+    pairs = {}
+    for part in secret.get_secret_value().split(","):
+        name, colon, password = part.strip().partition(":")
+        if not (name and colon and password):
+            raise ValueError("must be name:password pairs, comma separated")
+        pairs[name] = password
+    return pairs
 
 
 def read_settings(**flags: Any) -> Settings:

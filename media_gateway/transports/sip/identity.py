@@ -1,0 +1,47 @@
+"""Who calls, and whom: what an INVITE says of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from media_gateway.protocols.sip.grammar import SipError, Uri
+from media_gateway.protocols.sip.message import Request
+
+_NOBODY: Final = frozenset({"", "anonymous", "unknown", "unavailable", "restricted", "asterisk"})
+_LONGEST: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Parties:
+    """The numbers or names of a call's two ends; None where one is withheld or not said."""
+
+    caller: str | None
+    called: str | None
+
+
+def parties(request: Request, *, trusted: bool, ours: str | None = None) -> Parties:
+    """Return who calls and whom.
+
+    Whom: the Request-URI says. Where that is only our own name at a registrar (`ours`), To has the number dialled.
+    Who: From, or from a peer that is `trusted` to have checked it P-Asserted-Identity (RFC 3325, section 9.1). A
+    caller who wants to stay unknown does (Privacy, RFC 3323, section 4.2).
+    """
+    called = _said(request.uri)
+    if ours is not None and called in {ours, None}:
+        called = _said(request.to.uri) or called
+    if request.headers.tokens("privacy") & {"id", "user"}:
+        return Parties(None, called)
+    caller = _said(request.sender.uri)
+    if trusted:
+        try:
+            asserted = [_said(address.uri) for address in request.addresses("p-asserted-identity")]
+        except SipError:
+            asserted = []
+        caller = next((number for number in asserted if number is not None), caller)
+    return Parties(caller, called)
+
+
+def _said(uri: Uri) -> str | None:
+    number = uri.number
+    return None if number.lower() in _NOBODY else number[:_LONGEST]

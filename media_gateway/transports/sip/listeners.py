@@ -1,0 +1,323 @@
+"""SIP's sockets: one for datagrams, listeners for TCP and TLS, and connections that we make (RFC 3261, section 18).
+
+Bytes in and bytes out; what they mean is the user agent's business. Nothing here waits: what a peer does not take in
+time is dropped (datagrams) or ends its connection (streams).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+import ssl
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal, cast
+
+from infra.telemetry import logger
+from media_gateway.protocols.sip.flow import Flow
+from media_gateway.protocols.sip.stream import PING, PONG, StreamReader
+
+log = logger(__name__)
+
+_DATAGRAM_BUFFER_BYTES: Final = 4 * 1024 * 1024
+"""What the kernel may keep for us while a beat of work is done: some thousand requests."""
+
+FlowKind = Literal["udp", "tcp", "tls"]
+_LOCALS: Final = 256
+"""Peers of whom it is remembered which of our addresses leads to them."""
+
+Received = Callable[[bytes, Flow], None]
+Lost = Callable[[Flow], None]
+Address = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerLimits:
+    """What peers may do to the sockets."""
+
+    connections: int = 512
+    """All TCP and TLS connections that peers have made; one more is closed at once."""
+    per_address: int = 32
+    """The same, from one address."""
+    message_s: float = 10.0
+    """For a TLS handshake, for the first message, and for the rest of one that has begun."""
+    idle_s: float = 900.0
+    """Without a byte; a keep-alive counts (RFC 5626, section 4.4.1)."""
+    unsent_bytes: int = 256 * 1024
+    """What a peer may leave unread before its connection is ended."""
+    connect_s: float = 5.0
+    """How long making a connection may take."""
+    dialled: int = 32
+    """Connections being made, and names looked up, for messages that have no way to go yet."""
+    waiting: int = 8
+    """Messages that wait for one of them."""
+
+
+class Listeners:
+    """The open sockets. `received` gets each whole message, `lost` each connection that is gone."""
+
+    def __init__(
+        self, received: Received, lost: Lost, *, limits: ListenerLimits | None = None, refused: Callable[[str], None]
+    ) -> None:
+        """`refused`: told the reason, a word, when a connection is closed because of what its peer did."""
+        self.limits = limits or ListenerLimits()
+        self.received = received
+        self.lost = lost
+        self.refused = refused
+        self.tasks: asyncio.TaskGroup | None = None
+        """Owns the connections that are being made; without it, none are."""
+        self.connections: dict[int, Connection] = {}
+        self.addresses: Counter[str] = Counter()
+        self.ports: dict[FlowKind, int] = {}
+        """The ports that are listened on."""
+        self._datagrams: asyncio.DatagramTransport | None = None
+        self._servers: list[asyncio.Server] = []
+        self._dialling: dict[tuple[FlowKind, Address], list[bytes]] = {}
+        self._locals: dict[str, Address] = {}
+        self._last_id = 0
+
+    async def open(self, host: str, port: int, *, tls_port: int = 0, tls: ssl.SSLContext | None = None) -> None:
+        """Listen on UDP and TCP at one port, with `tls` on `tls_port` too; port 0 takes any.
+
+        Raises:
+            OSError: a port cannot be had; nothing is left open.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            datagrams, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), (host, port))
+            self._datagrams = datagrams
+            opened = datagrams.get_extra_info("socket")
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _DATAGRAM_BUFFER_BYTES)
+            self.ports["udp"] = opened.getsockname()[1]
+            self.ports["tcp"] = await self._listen("tcp", host, port or self.ports["udp"], None)
+            if tls is not None:
+                self.ports["tls"] = await self._listen("tls", host, tls_port, tls)
+        except OSError:
+            await self.close()
+            raise
+
+    async def _listen(self, kind: FlowKind, host: str, port: int, tls: ssl.SSLContext | None) -> int:
+        server = await asyncio.get_running_loop().create_server(
+            lambda: Connection(self, kind),
+            host,
+            port,
+            ssl=tls,
+            ssl_handshake_timeout=None if tls is None else self.limits.message_s,
+        )
+        self._servers.append(server)
+        return int(server.sockets[0].getsockname()[1])
+
+    async def connect(self, kind: FlowKind, host: str, port: int) -> Flow:
+        """Return a way to a peer: a connection that is made for it, or our datagrams.
+
+        Over TLS the peer's certificate has to be good for `host`.
+
+        Raises:
+            OSError: the name is unknown, or nobody answers there in time (TimeoutError is one).
+        """
+        tls = ssl.create_default_context() if kind == "tls" else None
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(self.limits.connect_s):
+            if kind == "udp":
+                assert self._datagrams is not None
+                opened = self._datagrams.get_extra_info("socket")
+                found = await loop.getaddrinfo(host, port, family=opened.family, type=socket.SOCK_DGRAM)
+                remote = cast("Address", found[0][4][:2])
+                return Flow("udp", self.local_for(remote), remote, 0)
+            _, connection = await loop.create_connection(
+                lambda: Connection(self, kind, ours=True),
+                host,
+                port,
+                ssl=tls,
+                server_hostname=host if tls is not None else None,
+            )
+        return connection.flow
+
+    def local_for(self, remote: Address) -> Address:
+        """Return the address that our datagrams to a peer come from: where we listen on all, the routes tell."""
+        assert self._datagrams is not None
+        opened = self._datagrams.get_extra_info("socket")
+        host, port = opened.getsockname()[:2]
+        if host not in {"0.0.0.0", "::"}:  # noqa: S104  (read, not listened on)
+            return host, port
+        known = self._locals.get(remote[0])
+        if known is None:
+            try:
+                with socket.socket(opened.family, socket.SOCK_DGRAM) as probe:
+                    probe.connect(remote)
+                    known = probe.getsockname()[0], port
+            except OSError:
+                return host, port
+            if len(self._locals) >= _LOCALS:
+                self._locals.clear()
+            self._locals[remote[0]] = known
+        return known
+
+    def send(self, flow: Flow, data: bytes) -> None:
+        """Send one message on its way. Never blocks; what cannot be sent is dropped."""
+        if flow.kind == "udp" and _is_address(flow.remote[0]):
+            if self._datagrams is not None and not self._datagrams.is_closing():
+                self._datagrams.sendto(data, flow.remote)
+            return
+        connection = self.connections.get(flow.id)
+        if connection is None and not flow.id:
+            connection = next((found for found in self.connections.values() if found.leads_to(flow)), None)
+        if connection is not None:
+            connection.send(data)
+        elif not flow.id:
+            self._dial(flow, data)
+
+    def _dial(self, flow: Flow, data: bytes) -> None:
+        place = flow.kind, flow.remote
+        waiting = self._dialling.get(place)
+        if waiting is not None:
+            if len(waiting) < self.limits.waiting:
+                waiting.append(data)
+        elif self.tasks is not None and len(self._dialling) < self.limits.dialled:
+            self._dialling[place] = [data]
+            self.tasks.create_task(self._reach(flow))
+
+    async def _reach(self, flow: Flow) -> None:
+        place = flow.kind, flow.remote
+        try:
+            made = await self.connect(flow.kind, *flow.remote)
+        except OSError as error:
+            log.info("no sip connection could be made", error=type(error).__name__)
+            del self._dialling[place]
+            self.lost(flow)
+            return
+        for data in self._dialling.pop(place):
+            self.send(made, data)
+
+    def sweep(self, now_s: float) -> None:
+        """End connections on which nothing has come for too long; `now_s` is the loop's time."""
+        for connection in list(self.connections.values()):
+            if not connection.ours and connection.is_idle(now_s):
+                self.refused("idle")
+                connection.end()
+
+    async def close(self) -> None:
+        """Close all that is open; what was handed over before is still sent."""
+        for server in self._servers:
+            server.close()
+        for connection in list(self.connections.values()):
+            connection.close()
+        if self._datagrams is not None:
+            self._datagrams.close()
+        self._servers.clear()
+        self._datagrams = None
+        await asyncio.sleep(0)
+
+    def next_id(self) -> int:
+        """Return a number that no connection has had; 0 is the datagrams'."""
+        self._last_id += 1
+        return self._last_id
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
+
+
+class _Datagrams(asyncio.DatagramProtocol):
+    def __init__(self, listeners: Listeners) -> None:
+        self._listeners = listeners
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        remote = addr[:2]
+        self._listeners.received(data, Flow("udp", self._listeners.local_for(remote), remote, 0))
+
+    def error_received(self, exc: Exception) -> None:
+        """A peer's port was shut; its transaction ends by its own timer."""
+
+
+class Connection(asyncio.Protocol):
+    """One TCP or TLS connection: bytes -> whole messages (RFC 3261, section 18.3)."""
+
+    def __init__(self, listeners: Listeners, kind: FlowKind, *, ours: bool = False) -> None:
+        self.ours = ours
+        self.flow = Flow(kind, ("", 0), ("", 0), 0)
+        self._listeners = listeners
+        self._kind: FlowKind = kind
+        self._reader = StreamReader()
+        self._transport: asyncio.Transport | None = None
+        self._whole_s = self._last_s = asyncio.get_running_loop().time()
+        self._has_spoken = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the connection in, if there is room for it."""
+        listeners, limits = self._listeners, self._listeners.limits
+        assert isinstance(transport, asyncio.Transport)
+        local, remote = transport.get_extra_info("sockname")[:2], transport.get_extra_info("peername")[:2]
+        if not self.ours and (
+            len(listeners.connections) >= limits.connections or listeners.addresses[remote[0]] >= limits.per_address
+        ):
+            listeners.refused("too-many-connections")
+            transport.abort()
+            return
+        self._transport = transport
+        self.flow = Flow(self._kind, local, remote, listeners.next_id())
+        listeners.connections[self.flow.id] = self
+        listeners.addresses[remote[0]] += 1
+
+    def data_received(self, data: bytes) -> None:
+        """Hand on what has become whole, keep-alives too (RFC 5626, section 4.4.1)."""
+        if self._transport is None:
+            return
+        self._last_s = asyncio.get_running_loop().time()
+        for message in self._reader.feed(data):
+            self._has_spoken = self._has_spoken or message not in {PING, PONG}
+            self._whole_s = self._last_s
+            self._listeners.received(message, self.flow)
+        if self._reader.broken is not None:
+            self._listeners.refused("unframed")
+            self.end()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell that the connection is gone."""
+        listeners = self._listeners
+        if listeners.connections.pop(self.flow.id, None) is None:
+            return
+        self._transport = None
+        address = self.flow.remote[0]
+        listeners.addresses[address] -= 1
+        if not listeners.addresses[address]:
+            del listeners.addresses[address]
+        listeners.lost(self.flow)
+
+    def leads_to(self, flow: Flow) -> bool:
+        """Return whether this is a way to where the flow leads."""
+        return self._kind == flow.kind and self.flow.remote == flow.remote
+
+    def is_idle(self, now_s: float) -> bool:
+        """Return whether it has had its time."""
+        limits = self._listeners.limits
+        if not self._has_spoken or self._reader.is_inside_message:
+            return now_s - self._whole_s > limits.message_s
+        return now_s - self._last_s > limits.idle_s
+
+    def send(self, data: bytes) -> None:
+        """Send; a peer that does not read loses the connection."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if transport.get_write_buffer_size() > self._listeners.limits.unsent_bytes:
+            self._listeners.refused("unread")
+            self.end()
+            return
+        transport.write(data)
+
+    def close(self) -> None:
+        """End it once everything is sent."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def end(self) -> None:
+        """End it at once."""
+        if self._transport is not None:
+            self._transport.abort()

@@ -1,0 +1,58 @@
+"""Who calls and whom, as an INVITE says it."""
+
+import pytest
+
+from media_gateway.protocols.sip.message import Request, parse_message
+from media_gateway.transports.sip.identity import Parties, parties
+
+
+def invite(
+    *headers: str, uri: str = "sip:+15550199@198.51.100.1", to: str | None = None, sender: str = "<sip:1001@pbx.test>"
+) -> Request:
+    lines = [
+        f"INVITE {uri} SIP/2.0",
+        "Via: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1",
+        f"From: {sender};tag=1",
+        f"To: {to or f'<{uri}>'}",
+        "Call-ID: one",
+        "CSeq: 1 INVITE",
+        "Contact: <sip:192.0.2.1>",
+        *headers,
+        "",
+        "",
+    ]
+    request = parse_message("\r\n".join(lines).encode())
+    assert isinstance(request, Request)
+    return request
+
+
+def test_from_and_the_request_uri_say_it() -> None:
+    assert parties(invite(), trusted=False) == Parties("1001", "+15550199")
+    assert parties(invite(uri="tel:+15550199"), trusted=False).called == "+15550199"
+    assert parties(invite(uri="sip:+15550199;phone-context=x@h"), trusted=False).called == "+15550199"
+
+
+def test_an_asserted_identity_counts_from_trusted_peers_alone() -> None:
+    asserted = invite("P-Asserted-Identity: <sip:+15550100@pbx.test>, <tel:+15550101>")
+    assert parties(asserted, trusted=True).caller == "+15550100"
+    assert parties(asserted, trusted=False).caller == "1001"
+    assert parties(invite("P-Asserted-Identity: nonsense <"), trusted=True).caller == "1001"
+
+
+@pytest.mark.parametrize("privacy", ["id", "user;id", "Id;critical"])
+def test_who_wants_to_stay_unknown_does(privacy: str) -> None:
+    request = invite("P-Asserted-Identity: <sip:+15550100@pbx.test>", f"Privacy: {privacy}")
+    assert parties(request, trusted=True) == Parties(None, "+15550199")
+
+
+def test_anonymous_is_nobodys_number() -> None:
+    request = invite(sender='"Anonymous" <sip:anonymous@anonymous.invalid>')
+    assert parties(request, trusted=False).caller is None
+
+
+def test_a_call_to_our_own_name_at_a_registrar_is_for_the_number_in_to() -> None:
+    request = invite(uri="sip:hearline@192.0.2.9:5060", to="<sip:+15550199@pbx.test>")
+    assert parties(request, trusted=True, ours="hearline").called == "+15550199"
+    assert parties(request, trusted=True).called == "hearline"
+    same = invite(uri="sip:hearline@192.0.2.9:5060", to="<sip:hearline@pbx.test>")
+    assert parties(same, trusted=True, ours="hearline").called == "hearline"

@@ -1,0 +1,189 @@
+"""SIP's sockets on loopback: what comes in whole, what goes out, and what peers may not do."""
+
+import asyncio
+import ssl
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from media_gateway.protocols.sip.flow import Flow
+from media_gateway.transports.sip.listeners import ListenerLimits, Listeners
+from tests.certificates import write_certificate
+from tests.conftest import until
+
+OPTIONS = (
+    b"OPTIONS sip:127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.1;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\n"
+    b"To: <sip:a@b>\r\nCall-ID: 1\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+)
+
+
+class Peer:
+    """What a user agent would get."""
+
+    def __init__(self, limits: ListenerLimits | None = None) -> None:
+        self.messages: list[tuple[bytes, Flow]] = []
+        self.lost: list[Flow] = []
+        self.refused: Counter[str] = Counter()
+        self.listeners = Listeners(
+            lambda data, flow: self.messages.append((data, flow)),
+            self.lost.append,
+            limits=limits,
+            refused=lambda reason: self.refused.update([reason]),
+        )
+
+
+@pytest.fixture
+async def peer() -> AsyncIterator[Peer]:
+    peer = Peer()
+    await peer.listeners.open("127.0.0.1", 0)
+    yield peer
+    await peer.listeners.close()
+
+
+class _Answers(asyncio.DatagramProtocol):
+    def __init__(self) -> None:
+        self.got: list[bytes] = []
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        self.got.append(data)
+
+
+async def test_datagrams_come_and_go(peer: Peer) -> None:
+    loop = asyncio.get_running_loop()
+    there, answers = await loop.create_datagram_endpoint(_Answers, ("127.0.0.1", 0))
+    there.sendto(OPTIONS, ("127.0.0.1", peer.listeners.ports["udp"]))
+    await until(lambda: peer.messages)
+    data, flow = peer.messages[0]
+    assert data == OPTIONS
+    assert flow == Flow("udp", ("127.0.0.1", peer.listeners.ports["udp"]), there.get_extra_info("sockname"), 0)
+    peer.listeners.send(flow, b"answer")
+    await until(lambda: answers.got == [b"answer"])
+    there.close()
+
+
+async def test_a_stream_is_cut_into_messages(peer: Peer) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", peer.listeners.ports["tcp"])
+    writer.write(OPTIONS + OPTIONS[:50])
+    await until(lambda: peer.messages)
+    writer.write(OPTIONS[50:])
+    await until(lambda: len(peer.messages) == 2)
+    assert {data for data, _ in peer.messages} == {OPTIONS}
+    flow = peer.messages[0][1]
+    assert flow.kind == "tcp"
+    assert flow.id
+    peer.listeners.send(flow, b"answer")
+    assert await reader.readexactly(6) == b"answer"
+    writer.close()
+    await until(lambda: peer.lost == [flow])
+    peer.listeners.send(flow, b"too late")
+
+
+async def test_tls_is_listened_on_beside(tmp_path: Path) -> None:
+    certificate, key = write_certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    peer = Peer()
+    await peer.listeners.open("127.0.0.1", 0, tls=context)
+    client = ssl.create_default_context(cafile=str(certificate))
+    _, writer = await asyncio.open_connection(
+        "127.0.0.1", peer.listeners.ports["tls"], ssl=client, server_hostname="localhost"
+    )
+    writer.write(OPTIONS)
+    await until(lambda: peer.messages)
+    assert peer.messages[0][1].kind == "tls"
+    writer.close()
+    await until(lambda: peer.lost)
+    await peer.listeners.close()
+
+
+async def test_what_cannot_be_cut_ends_the_connection(peer: Peer) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", peer.listeners.ports["tcp"])
+    writer.write(b"x" * 100_000)
+    assert await reader.read() == b""
+    assert peer.refused["unframed"] == 1
+    assert not peer.messages
+    writer.close()
+
+
+async def test_there_are_only_so_many_connections() -> None:
+    peer = Peer(ListenerLimits(connections=5, per_address=2))
+    await peer.listeners.open("127.0.0.1", 0)
+    opened = [await asyncio.open_connection("127.0.0.1", peer.listeners.ports["tcp"]) for _ in range(4)]
+    await until(lambda: peer.refused["too-many-connections"] == 2)
+    assert len(peer.listeners.connections) == 2
+    for _, writer in opened:
+        writer.close()
+    await until(lambda: not peer.listeners.connections)
+    assert not peer.listeners.addresses, "nothing is kept of those who are gone"
+    await peer.listeners.close()
+
+
+async def test_who_says_nothing_is_sent_away() -> None:
+    peer = Peer(ListenerLimits(message_s=0.0))
+    await peer.listeners.open("127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection("127.0.0.1", peer.listeners.ports["tcp"])
+    writer.write(OPTIONS[:20])
+    await until(lambda: peer.listeners.connections)
+    peer.listeners.sweep(asyncio.get_running_loop().time() + 1)
+    try:
+        assert await reader.read() == b""
+    except ConnectionResetError:
+        pass  # the same, in other words
+    assert peer.refused["idle"] == 1
+    writer.close()
+    await peer.listeners.close()
+
+
+async def test_who_does_not_read_loses_the_connection() -> None:
+    peer = Peer(ListenerLimits(unsent_bytes=1000))
+    await peer.listeners.open("127.0.0.1", 0)
+    _, writer = await asyncio.open_connection("127.0.0.1", peer.listeners.ports["tcp"])
+    writer.write(OPTIONS)
+    await until(lambda: peer.messages)
+    flow = peer.messages[0][1]
+    for _ in range(200):
+        peer.listeners.send(flow, b"x" * 100_000)
+    await until(lambda: peer.refused["unread"] == 1)
+    await until(lambda: peer.lost == [flow])
+    writer.close()
+    await peer.listeners.close()
+
+
+async def test_a_message_without_a_connection_makes_one(peer: Peer) -> None:
+    got: list[bytes] = []
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        got.append(await reader.readexactly(6))
+        writer.close()
+
+    server = await asyncio.start_server(take, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    wanted = Flow("tcp", ("127.0.0.1", 0), ("127.0.0.1", port), 0)
+    async with asyncio.TaskGroup() as peer.listeners.tasks:
+        peer.listeners.send(wanted, b"one")
+        peer.listeners.send(wanted, b"two")
+        await until(lambda: got == [b"onetwo"])
+    server.close()
+    await server.wait_closed()
+    async with asyncio.TaskGroup() as peer.listeners.tasks:
+        peer.listeners.send(wanted, b"three")
+    assert wanted in peer.lost, "nobody answers there any more"
+
+
+async def test_a_port_in_use_is_told() -> None:
+    first, second = Peer(), Peer()
+    await first.listeners.open("127.0.0.1", 0)
+    with pytest.raises(OSError, match="in use"):
+        await second.listeners.open("127.0.0.1", first.listeners.ports["udp"])
+    await first.listeners.close()
+
+
+async def test_a_name_is_looked_up_before_a_datagram_goes_there(peer: Peer) -> None:
+    there, answers = await asyncio.get_running_loop().create_datagram_endpoint(_Answers, ("127.0.0.1", 0))
+    port = there.get_extra_info("sockname")[1]
+    async with asyncio.TaskGroup() as peer.listeners.tasks:
+        peer.listeners.send(Flow("udp", ("127.0.0.1", 0), ("localhost", port), 0), b"hello")
+    await until(lambda: answers.got == [b"hello"])
+    there.close()
