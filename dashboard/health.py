@@ -45,7 +45,9 @@ class Health:
     def __init__(self, pool: asyncpg.Pool, redis: Redis, drain: Drain) -> None:
         self.drain = drain
         self.degraded: tuple[str, ...] = ()
-        """The parts that are away, and `overload-N` while the recognisers leave something out (docs/overload.md)."""
+        """The parts that are away, `sip` while a gateway is not registered where it should be, and `overload-N` while
+        the recognisers leave something out (docs/overload.md).
+        """
         self.on_change: Callable[[], None] = lambda: None
         self._pool = pool
         self._redis: Any = redis
@@ -69,7 +71,8 @@ class Health:
             if away != told:
                 _log.warning("parts away", parts=away) if away else _log.info("all parts are there")
                 told = away
-            degraded = away if (step := await self._overload_step()) == 0 else (*away, f"overload-{step}")
+            degraded = away if not await self._sip_problems() else (*away, "sip")
+            degraded = degraded if (step := await self._overload_step()) == 0 else (*degraded, f"overload-{step}")
             if degraded != self.degraded:
                 self.degraded = degraded
                 self.on_change()
@@ -89,6 +92,13 @@ class Health:
                 return await self._presence.overload_step()
         except BusError:
             return 0
+
+    async def _sip_problems(self) -> list[str]:
+        try:
+            async with asyncio.timeout(CHECK_TIMEOUT_S):
+                return await self._presence.sip_problems()
+        except BusError:
+            return []
 
     async def _postgres(self) -> Check:
         return await _bounded(self._pool.fetchval("SELECT 1", timeout=CHECK_TIMEOUT_S), StoreAway)

@@ -32,6 +32,7 @@ from media_gateway.call_grants import CallGrants
 from media_gateway.ice import ice_servers, media_network
 from media_gateway.importing.call import Streams
 from media_gateway.importing.runner import ImportRunner
+from media_gateway.listening import Listeners
 from media_gateway.media_clock import MediaClock
 from media_gateway.meter import PrometheusMeter
 from media_gateway.prompts import decode_prompts
@@ -43,6 +44,8 @@ from media_gateway.switchboard.directory import StoredDirectory
 from media_gateway.tap import Tap
 from media_gateway.transports import audiosocket, call_grants, capture, media_door, phone, twilio, webrtc
 from media_gateway.transports.audiohook_signature import SignedHandshake
+from media_gateway.transports.sip.door import SipDoor
+from media_gateway.transports.sip.options import sip_options
 
 log = logger(__name__)
 
@@ -52,8 +55,11 @@ FLUSH_WITHIN_S: Final = 5.0
 class Gateway:
     """Everything that answers calls; `drain` before the server stops."""
 
-    def __init__(self, registry: Registry, board: Switchboard, tokens: StreamTokens, doors: Doors) -> None:
+    def __init__(
+        self, registry: Registry, board: Switchboard, tokens: StreamTokens, doors: Doors, sip: SipDoor | None = None
+    ) -> None:
         self.registry = registry
+        self._sip = sip
         self._board = board
         self.tokens = tokens
         self._doors = doors
@@ -70,6 +76,8 @@ class Gateway:
     def refuse_calls(self) -> None:
         """Take no more calls; those on the line go on."""
         self.registry.draining = True
+        if self._sip is not None:
+            self._sip.refuse_calls()
 
     async def empty(self) -> None:
         """Wait until no call is on the line."""
@@ -80,6 +88,8 @@ class Gateway:
         self.refuse_calls()
         for door in self._doors:
             await door.close(SHUTDOWN)
+        if self._sip is not None:
+            await self._sip.close(SHUTDOWN)
         self.registry.end_all(SHUTDOWN)
         if self.registry.recorder is not None:  # what is not finished now, the next start finishes
             await self.registry.recorder.drained(FLUSH_WITHIN_S)
@@ -178,6 +188,12 @@ def add_gateway(
     microphone = capture.Capture(registry, meter=meter)
     browser = webrtc.WebRtc(board, ice_servers=servers, network=media_network(settings), meter=meter)
     phones = phone.PhoneDoor(board, servers)
+    listeners = Listeners()
+    clock.add(listeners)
+    options = sip_options(settings)
+    sip = None
+    if options is not None:
+        sip = SipDoor(registry, board, directory, listeners, options, meter=meter, told=registry.tell_sip_problem)
     app.router.add_get(twilio.PATH, media.handle)
     app.router.add_get(media_door.PATH, carriers.handle)
     app.router.add_post(call_grants.PATH, call_grants.GrantDoor(senders, grants).handle)
@@ -190,9 +206,11 @@ def add_gateway(
     async def background(_: web.Application) -> AsyncIterator[None]:
         await asyncio.to_thread(decode_prompts)
         await audio_sockets.open()
+        if sip is not None:
+            await sip.open()
         clock.start()
+        parts = [registry, recorder, board, browser, senders, audio_sockets, imports, *([sip] if sip is not None else [])]
         async with asyncio.TaskGroup() as tasks:
-            parts = (registry, recorder, board, browser, senders, audio_sockets, imports)
             running = [tasks.create_task(part.run()) for part in parts]
             yield
             for part in running:
@@ -200,7 +218,7 @@ def add_gateway(
         await clock.stop()
 
     app.cleanup_ctx.append(background)
-    return Gateway(registry, board, tokens, (media, carriers, audio_sockets, microphone, browser, phones))
+    return Gateway(registry, board, tokens, (media, carriers, audio_sockets, microphone, browser, phones), sip)
 
 
 class SpentTokens:

@@ -57,6 +57,8 @@ class Registry:
     ) -> None:
         self.gateway_id = uuid4().hex
         self.draining = False
+        self.sip_problem: str | None = None
+        """What is wrong with the SIP registration, for the screens; None: nothing."""
         self.tap = tap
         self.asr_work = asr_work
         self.insight_work = insight_work
@@ -156,6 +158,11 @@ class Registry:
 
         self.to_bus.put(kind, tell)
 
+    def tell_sip_problem(self, problem: str | None) -> None:
+        """Have the screens say what is wrong with the SIP registration; None: nothing any more."""
+        self.sip_problem = problem
+        self.to_bus.put("sip problem", lambda: self._presence.sip_problem(self.gateway_id, problem))
+
     def end_all(self, reason: str) -> None:
         """End every call that is still on the line."""
         for live in list(self._calls.values()):
@@ -181,6 +188,8 @@ class Registry:
         while True:
             try:
                 await self._presence.gateway(self.gateway_id)
+                if self.sip_problem is not None:
+                    await self._presence.sip_problem(self.gateway_id, self.sip_problem)
                 if announce_again:
                     for live in list(self._calls.values()):
                         live.announce()

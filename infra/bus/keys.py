@@ -62,6 +62,11 @@ def gateway(gateway_id: str) -> str:
     return f"gateway:{{{gateway_id}}}"
 
 
+def sip_problems() -> str:
+    """Return the hash of gateways that are not registered where they should be, and why."""
+    return "sip:problems"
+
+
 def phone(user_id: UUID) -> str:
     """Return the key that holds whether a user takes calls."""
     return f"phone:{{{user_id}}}"

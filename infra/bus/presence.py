@@ -35,6 +35,21 @@ class Presence:
         told = await self._redis.get(keys.gateway(gateway_id))
         return None if told is None else await self._ahead_ms() - int(told)
 
+    async def sip_problem(self, gateway_id: str, problem: str | None) -> None:
+        """Say that this gateway is not registered where it should be, and why; None: it is."""
+        if problem is None:
+            await self._redis.hdel(keys.sip_problems(), gateway_id)
+        else:
+            pipeline = self._redis.pipeline(transaction=False)
+            pipeline.hset(keys.sip_problems(), gateway_id, problem)
+            pipeline.expire(keys.sip_problems(), PRESENCE_S)
+            await pipeline.execute()
+
+    async def sip_problems(self) -> list[str]:
+        """Return what is wrong with the gateways' registrations."""
+        told = await self._redis.hgetall(keys.sip_problems())
+        return sorted({problem.decode() for problem in told.values()})
+
     async def _ahead_ms(self) -> int:
         before_s = time.time()
         seconds, micros = await self._redis.time()

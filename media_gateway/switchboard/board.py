@@ -40,6 +40,8 @@ AGAIN_S: Final = 30.0
 PREFERRED_S: Final = 12.0
 """How long a caller who comes back waits for the agent they talked to, before anybody may answer."""
 DOOR: Final = "webrtc"
+TWILIO: Final = "twilio"
+"""The door whose own voice has greeted its callers by the time they are here."""
 LEADS: Final[frozenset[UserRole]] = frozenset({"supervisor", "admin"})
 
 
@@ -153,8 +155,8 @@ class Switchboard:
         if queue.overflow_to is None and self._is_full_for(Waiting(conversation, queue)):
             self._give_up(conversation, queue)
             return
-        if queue.greeting is None:
-            conversation.caller.say("greeting")
+        if queue.greeting is None or (queue.greeting and conversation.call.door != TWILIO):
+            conversation.caller.say("greeting")  # words of the queue's own are Twilio's to speak
         self.wait(conversation)
 
     def wait(

@@ -31,6 +31,8 @@ class Caller:
         """What they get instead of an agent."""
         self.keyed = ""
         """The keys they pressed last."""
+        self.holds = False
+        """Whether their own telephone has put us on hold."""
         self._conversation = conversation
         self._may_choose = queue is not None and queue.on_timeout != "hangup"
         self._music = Play(Prompts([prompt("music")], loop=True)) if queue is not None and queue.music else None
@@ -72,6 +74,12 @@ class Caller:
         """That line broke; the caller may come back."""
         if line is self._line:
             self._line = None
+            self._conversation.arrange()
+
+    def hold(self, *, on: bool) -> None:
+        """Their telephone puts us on hold, or takes us back."""
+        if on != self.holds:
+            self.holds = on
             self._conversation.arrange()
 
     def key(self, digit: str) -> None:

@@ -282,7 +282,7 @@ class Conversation:
         elif self.transfer.consultant is not None:
             stage = "consulting"
         else:
-            stage = "talking" if self._is_talking else "held"
+            stage = "talking" if self._is_talking and not self.caller.holds else "held"
         who = (agent.phone.id, agent.phone.name) if agent is not None else None
         if self._told != (stage, who):
             self._told = (stage, who)

@@ -21,6 +21,7 @@ const AWAY: Record<string, string> = {
   postgres: 'PostgreSQL is away: audio is being kept, words will follow.',
   asr: 'The recogniser is away: audio is being kept, words will follow.',
   insights: 'The analysis is away: words go on, insights will follow.',
+  sip: 'Hearline is not registered at its SIP server: calls from there do not come in.',
 };
 
 interface FeedBannersProps {
