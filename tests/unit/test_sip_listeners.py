@@ -80,7 +80,16 @@ async def test_a_stream_is_cut_into_messages(peer: Peer) -> None:
     peer.listeners.send(flow, b"too late")
 
 
+def test_uvloop_does_the_same(tmp_path: Path) -> None:
+    uvloop = pytest.importorskip("uvloop")
+    uvloop.run(_datagrams_streams_and_tls(tmp_path))
+
+
 async def test_tls_is_listened_on_beside(tmp_path: Path) -> None:
+    await _datagrams_streams_and_tls(tmp_path)
+
+
+async def _datagrams_streams_and_tls(tmp_path: Path) -> None:
     certificate, key = write_certificate(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
@@ -95,6 +104,13 @@ async def test_tls_is_listened_on_beside(tmp_path: Path) -> None:
     assert peer.messages[0][1].kind == "tls"
     writer.close()
     await until(lambda: peer.lost)
+    ours = await peer.listeners.connect("tcp", "127.0.0.1", peer.listeners.ports["tcp"])
+    peer.listeners.send(ours, OPTIONS)
+    await until(lambda: len(peer.messages) == 2)
+    there = await peer.listeners.connect("udp", "127.0.0.1", peer.listeners.ports["udp"])
+    peer.listeners.send(there, OPTIONS)
+    await until(lambda: len(peer.messages) == 3)
+    assert [flow.kind for _, flow in peer.messages] == ["tls", "tcp", "udp"]
     await peer.listeners.close()
 
 

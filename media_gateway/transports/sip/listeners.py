@@ -252,8 +252,8 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection in, if there is room for it."""
         listeners, limits = self._listeners, self._listeners.limits
-        assert isinstance(transport, asyncio.Transport)
-        local, remote = transport.get_extra_info("sockname")[:2], transport.get_extra_info("peername")[:2]
+        transport = cast("asyncio.Transport", transport)  # uvloop's are, but do not say so
+        local, remote = (transport.get_extra_info(name) or ("", 0) for name in ("sockname", "peername"))
         if not self.ours and (
             len(listeners.connections) >= limits.connections or listeners.addresses[remote[0]] >= limits.per_address
         ):
@@ -261,7 +261,7 @@ class Connection(asyncio.Protocol):
             transport.abort()
             return
         self._transport = transport
-        self.flow = Flow(self._kind, local, remote, listeners.next_id())
+        self.flow = Flow(self._kind, local[:2], remote[:2], listeners.next_id())
         listeners.connections[self.flow.id] = self
         listeners.addresses[remote[0]] += 1
 
