@@ -247,7 +247,7 @@ async def test_a_call_that_the_registry_refuses_is_put_off(house: SipHouse) -> N
 async def test_a_door_that_closes_says_goodbye_to_all(house: SipHouse, data_dir: Path) -> None:
     async with asyncio.TaskGroup() as tasks:
         one = tasks.create_task(house.sipp("waits", ms=20_000))
-        await until(lambda: house.board.conversations)
+        await until(lambda: house.calls and house.calls[0].sinks["customer"].chunks)
         await house.door.close("server-shutdown")
     one.result().check()
     assert [call.ended for call in house.calls] == ["server-shutdown"]

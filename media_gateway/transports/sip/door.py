@@ -6,7 +6,7 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 from uuid import UUID
 
 from infra.model import DEFAULT_TENANT
@@ -28,6 +28,10 @@ from media_gateway.transports.sip.registration import Registrar
 from media_gateway.transports.sip.trust import Trust
 
 log = logger(__name__)
+
+
+_ALGORITHMS: Final = ("MD5", "SHA-256")
+"""Many clients read the first challenge alone, and know MD5 alone; those that know both take either."""
 
 
 class Recorder(Protocol):
@@ -74,6 +78,7 @@ class SipDoor:
             authenticate=self._decide,
             password_of=self.trust.users.get,
             contact=self._contact,
+            algorithms=_ALGORITHMS,
         )
         self.endpoint = Endpoint(agent, self._count_refused)
         self.endpoint.on_invite = self._on_invite
