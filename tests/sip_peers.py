@@ -8,6 +8,7 @@ import wave
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -53,10 +54,11 @@ class Baresip:
         return read_wav(path)
 
 
-def write_wav(path: Path, samples: Samples, rate_hz: int) -> Path:
-    """Write mono samples as a WAV file."""
+def write_wav(path: Path, samples: Samples, rate_hz: int, channels: int = 1) -> Path:
+    """Write mono samples as a WAV file, the same on each channel."""
+    samples = np.repeat(samples, channels)
     with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
+        file.setnchannels(channels)
         file.setsampwidth(2)
         file.setframerate(rate_hz)
         file.writeframes(samples.astype("<i2").tobytes())
@@ -81,13 +83,13 @@ async def baresip(
     dial: str,
     *,
     account: str | None = None,
-    codecs: str = "pcma",
+    codec: Literal["g711", "g722", "opus"] = "g711",
     options: str = "",
 ) -> AsyncIterator[Baresip]:
     """Call `dial` and speak from a WAV file, for as long as the context lasts.
 
-    The file is at the codec's rate: 8 kHz for G.711, 16 kHz for G.722, 48 kHz for Opus. `options`: parameters of the
-    account, such as ;mediaenc=srtp.
+    The file is as the codec takes it: 8 kHz for G.711, 16 kHz for G.722, 48 kHz and stereo for Opus. `options`:
+    parameters of the account, such as ;mediaenc=srtp.
     """
     program = require_tool("baresip")
     directory.mkdir(parents=True)
@@ -107,7 +109,7 @@ async def baresip(
                 f"snd_path {directory}",
                 "sip_verify_server no",
                 f"module_path {modules}",
-                *(f"module {name}.so" for name in ("stdio", "opus", "g722", "g711", "sndfile", "aufile", "aubridge")),
+                *(f"module {name}.so" for name in ("stdio", codec, "sndfile", "aufile", "aubridge")),
                 "module srtp.so",
                 "module_tmp uuid.so",
                 "module_tmp account.so",
@@ -117,7 +119,7 @@ async def baresip(
         )
     )
     account = account or "<sip:+15550100@127.0.0.1>;regint=0"
-    (directory / "accounts").write_text(f"{account};audio_codecs={codecs}{options}\n")
+    (directory / "accounts").write_text(f"{account}{options}\n")
     (directory / "contacts").write_text("")
     process = await asyncio.create_subprocess_exec(
         program,
@@ -158,17 +160,25 @@ class Kamailio:
 
 
 @contextlib.asynccontextmanager
-async def kamailio(directory: Path, *, users: dict[str, str], trunk: str | None = None) -> AsyncIterator[Kamailio]:
+async def kamailio(
+    directory: Path,
+    *,
+    users: dict[str, str] | None = None,
+    trunk: str | None = None,
+    login: tuple[str, str] | None = None,
+    port: int | None = None,
+) -> AsyncIterator[Kamailio]:
     """Run a registrar and proxy on UDP and TCP of a port of 127.0.0.1.
 
     `users` (name -> password) may register. A call to a registered name goes to its contact; any other to `trunk`, a
-    SIP address, if there is one. Calls come from anywhere: what stands behind decides.
+    SIP address, if there is one, with `login` as name and password if it asks for them. Calls come from anywhere: what
+    stands behind decides.
     """
     program = require_tool("kamailio")
     directory.mkdir(parents=True)
-    port, log = free_port(), directory / "log"
+    port, log = port or free_port(), directory / "log"
     passwords = "\n".join(
-        f'    if ($au == "{name}") {{ $var(password) = "{password}"; }}' for name, password in users.items()
+        f'    if ($au == "{name}") {{ $var(password) = "{password}"; }}' for name, password in (users or {}).items()
     )
     config = directory / "kamailio.cfg"
     config.write_text(
@@ -193,10 +203,13 @@ loadmodule "xlog.so"
 loadmodule "usrloc.so"
 loadmodule "registrar.so"
 loadmodule "auth.so"
+loadmodule "uac.so"
 modparam("usrloc", "db_mode", 0)
 modparam("registrar", "max_expires", 60)
 modparam("registrar", "min_expires", 1)
 modparam("rr", "enable_full_lr", 1)
+modparam("uac", "restore_mode", "none")
+{f'modparam("uac", "credential", "{login[0]}:hearline:{login[1]}")' if login else ""}
 
 request_route {{
     if (!mf_process_maxfwd_header("10")) {{ sl_send_reply("483", "Too Many Hops"); exit; }}
@@ -216,8 +229,9 @@ request_route {{
             www_challenge("hearline.test", "1");
             exit;
         }}
-        xlog("L_WARN", "registered $au for $sel(contact.expires) s\\n");
         save("location");
+        if (registered("location")) {{ xlog("L_WARN", "registered $au\\n"); }}
+        else {{ xlog("L_WARN", "left $au\\n"); }}
         exit;
     }}
     if (is_method("OPTIONS")) {{ sl_send_reply("200", "OK"); exit; }}
@@ -227,9 +241,13 @@ request_route {{
             t_relay();
             exit;
         }}
-        {f'$ru = "{trunk}"; t_relay(); exit;' if trunk else ""}
+        {f'$du = "{trunk}"; t_on_failure("LOGIN"); t_relay(); exit;' if trunk else ""}
     }}
     sl_send_reply("404", "Not Found");
+}}
+
+failure_route[LOGIN] {{
+    if (t_check_status("401|407") && uac_auth()) {{ t_relay(); }}
 }}
 """
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import random
 import socket
 import ssl
 import struct
@@ -27,7 +28,7 @@ from tests.conftest import TEST_DATA, missing, require_tool
 SCENARIOS = Path(__file__).parent / "vectors" / "sipp"
 CAPTURE = TEST_DATA / "wire" / "sipp_g711a.pcap"
 """7 s of speech in G.711 A-law, packets of 30 ms."""
-_media_ports = itertools.cycle(range(30_000, 32_000, 10))
+_places = itertools.count()
 
 Transport = Literal["udp", "tcp"]
 
@@ -65,7 +66,7 @@ async def sipp(
 ) -> Ran:
     """Run one scenario against 127.0.0.1:`port` and wait for its end; `words` go into the scenario as @word@."""
     program = require_tool("sipp")
-    directory = directory / f"{name}-{next(_media_ports)}"
+    directory = directory / f"{name}-{next(_places)}"
     directory.mkdir(parents=True)
     text = (SCENARIOS / f"{name}.xml").read_text()
     defaults: dict[str, object] = {"pcap": CAPTURE, "ms": 7500}
@@ -76,7 +77,7 @@ async def sipp(
     scenario = directory / f"{name}.xml"
     scenario.write_text(text)
     arguments = [
-        *("-sf", str(scenario), "-i", "127.0.0.1", "-mi", "127.0.0.1", "-mp", str(next(_media_ports))),
+        *("-sf", str(scenario), "-i", "127.0.0.1", "-mi", "127.0.0.1", "-mp", str(_media_port())),
         *("-t", "u1" if transport == "udp" else "t1", "-s", to, "-m", str(calls), "-nostdin"),
         *("-timeout", f"{within_s:.0f}s", "-timeout_error", "-trace_err", "-error_file", str(directory / "errors")),
         *("-p", str(local_port if local_port is not None else free_port())),
@@ -111,6 +112,16 @@ async def ended(process: asyncio.subprocess.Process, within_s: float = 5.0) -> N
     except TimeoutError:
         process.kill()
         await process.wait()
+
+
+def _media_port() -> int:
+    """Return a port that sipp can have for audio, with the three above it."""
+    while True:
+        port = random.randrange(28_000, 32_900, 10)
+        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+            for each in range(port, port + 4):
+                stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)).bind(("127.0.0.1", each))
+            return port
 
 
 def free_port(kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:

@@ -19,6 +19,7 @@ from tests.certificates import write_certificate
 from tests.conftest import TEST_DATA, until
 from tests.fakes.gateway import FakeCall
 from tests.sip_house import SipHouse, sip_house
+from tests.sip_peers import kamailio
 from tests.sipp import heard_level, sipp, tls_relay, write_capture
 from tests.speech import speech
 
@@ -224,6 +225,15 @@ async def test_users_call_with_their_password(tmp_path: Path) -> None:
         (await house.sipp("digest_wrong", user=("pbx", "wrong"), status=401)).check()
         (await house.sipp("digest_wrong", user=("nobody", "right"), status=401)).check()
         assert len(house.calls) == 2
+
+
+async def test_a_trunk_of_kamailios_logs_in(tmp_path: Path) -> None:
+    async with sip_house(tmp_path / "house", trunks=(), users={"trunk": "right"}) as house:
+        there = f"sip:127.0.0.1:{house.port}"
+        async with kamailio(tmp_path / "kamailio", trunk=there, login=("trunk", "right")) as proxy:
+            (await sipp("short", proxy.port, tmp_path)).check()
+        (call,) = house.calls
+        assert (call.call.to_number, call.ended) == ("+15550199", "completed")
 
 
 async def test_without_a_port_for_its_audio_a_call_is_put_off(tmp_path: Path) -> None:

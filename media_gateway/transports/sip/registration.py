@@ -48,16 +48,17 @@ class Registrar:
         self._told = told
         self._flow: Flow | None = None
         self._lost = asyncio.Event()
+        self._leaving = False
         self._until_s = 0.0
         self._problem: str | None = None
         endpoint.on_registration = self._on_event
         endpoint.on_lost = self._on_lost
 
     async def run(self) -> None:
-        """Stay registered, for ever."""
+        """Stay registered, until we leave."""
         _REGISTERED.set(0)
         tries = 0
-        while True:
+        while not self._leaving:
             try:
                 flow = await self._endpoint.listeners.connect(self.account.way, self.account.host, self.account.port)
             except OSError as error:
@@ -74,12 +75,15 @@ class Registrar:
 
     def leave(self) -> None:
         """Take the registration back: no more calls from there."""
-        if self._flow is not None:
+        if not self._leaving and self._flow is not None:
             self._endpoint.unregister(self.registration)
+        self._leaving = True
 
     def _on_lost(self, flow: Flow) -> None:
         if flow == self._flow:
             self._flow = None
+            if self._leaving:
+                return
             self._fail(f"the connection to {self.account.place} was lost")
             self._lost.set()
 
