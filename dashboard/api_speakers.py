@@ -1,4 +1,4 @@
-"""/api/v1/calls/{call_id}/speakers: who is who on a track that several people share."""
+"""/api/v1/calls/{call_id}/speakers: who is who, whatever was guessed from words and addresses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dashboard.problem import Problem, bad_parameter
 from dashboard.views import SpeakerView
 from infra.model import Event, Role
 from infra.store.calls import CallStore
-from infra.store.speakers import AmbiguousSpeakerError, SpeakerStore, change_key, change_to_json
+from infra.store.speakers import AmbiguousSpeakerError, SpeakerStore, change_key, change_to_json, own_track_events
 from infra.store.users import User, UserStore
 
 NAME_MAX_CHARS = 40
@@ -56,10 +56,12 @@ class SpeakerApi:
                 409, "track_id: several tracks of the call have such a speaker", parameter="track_id"
             ) from None
         if change is None:
-            raise Problem(404, "the call has no such speaker on a track that several people share")
+            raise Problem(404, "the call has no such speaker")
         detail = {"speaker": speaker, "role": wanted.role, "track_id": str(change.track_id)}
         await self._users.audit(user, "speaker.role", str(call["id"]), detail)
         told = msgspec.to_builtins(change_to_json(change))
         await self._outbox.publish(user.tenant_id, Event("speakers", call["id"], told, key=change_key(change)))
+        for event in own_track_events(call["id"], change):
+            await self._outbox.publish(user.tenant_id, event)
         one = next(one for one in change.speakers if one.speaker == speaker)
         return answer(SpeakerView(change.track_id, one.speaker, one.role, one.source))

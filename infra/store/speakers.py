@@ -1,16 +1,17 @@
-"""Who speaks on the tracks that several people share: what the voices and words suggest, and what people say."""
+"""Who speaks: what voices and words suggest on tracks that several people share, and what people say of anybody."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 from uuid import UUID
 
 import asyncpg
+import msgspec
 from asyncpg.pool import PoolConnectionProxy
 
-from infra.model import Role
+from infra.model import Event, Role
 
 Source = Literal["guess", "person"]
 
@@ -24,6 +25,9 @@ SELECT track_id, speaker, role, source FROM speakers WHERE call_id = $1 ORDER BY
 FIND_SPEAKER: Final = """
 SELECT track_id FROM speakers
 WHERE tenant_id = $1 AND call_id = $2 AND speaker = $3 AND ($4::uuid IS NULL OR track_id = $4)
+UNION
+SELECT id FROM tracks
+WHERE tenant_id = $1 AND call_id = $2 AND speaker = $3 AND ($4::uuid IS NULL OR id = $4) AND NOT mixed
 """
 PUT_SPEAKER: Final = """
 INSERT INTO speakers (track_id, speaker, tenant_id, call_id, role, source)
@@ -45,9 +49,14 @@ WHERE segment.id = said.id AND segment.track_id = $1
 CAST_ROLES: Final = """
 UPDATE meeting_transcripts segment SET role = known.role, speakers_revision = $2, updated_at = now()
 FROM speakers known
+    JOIN tracks track ON track.id = known.track_id
 WHERE segment.track_id = $1 AND known.track_id = $1 AND known.speaker = segment.speaker
-    AND segment.speakers_revision > 0 AND segment.role <> known.role
+    AND (segment.speakers_revision > 0 OR NOT track.mixed) AND segment.role <> known.role
 """
+CAST_TRACK: Final = """
+UPDATE tracks SET role = $2 WHERE id = $1 AND NOT mixed RETURNING leg_id, label, speaker
+"""
+CAST_LEG: Final = "UPDATE legs SET role = $2 WHERE id = $1 RETURNING name"
 CHANGED: Final = """
 SELECT id, speaker, role, words FROM meeting_transcripts WHERE track_id = $1 AND speakers_revision = $2 ORDER BY seq
 """
@@ -79,6 +88,18 @@ class Assignment:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnTrack:
+    """A track with one person on it, whose role has changed."""
+
+    leg_id: UUID
+    name: str | None
+    """The leg's."""
+    label: str
+    speaker: str
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
 class SpeakersChange:
     """What changed on a track: all of its speakers, and those segments that read differently now."""
 
@@ -86,6 +107,8 @@ class SpeakersChange:
     revision: int
     speakers: tuple[Speaker, ...]
     segments: tuple[tuple[Assignment, Role], ...]
+    own: OwnTrack | None = None
+    """Of a track that is not mixed: its role and its leg's have changed with the speaker's."""
 
 
 class SpeakerStore:
@@ -138,7 +161,12 @@ class SpeakerStore:
             revision = await connection.fetchval(NEXT_REVISION, place)
             known = {row["speaker"]: Speaker(**row) for row in await connection.fetch(SPEAKERS_OF_TRACK, place)}
             wanted = {**known, speaker: Speaker(speaker, role, "person")}
-            return await _settle(connection, place, revision, known, wanted)
+            change = await _settle(connection, place, revision, known, wanted)
+            track = await connection.fetchrow(CAST_TRACK, place, role)
+            if track is None:
+                return change
+            name = await connection.fetchval(CAST_LEG, track["leg_id"], role)
+            return replace(change, own=OwnTrack(name=name, role=role, **track))
 
 
 async def _settle(
@@ -209,3 +237,17 @@ def change_to_json(change: SpeakersChange) -> dict[str, Any]:
 def change_key(change: SpeakersChange) -> str:
     """Return the name of the fact that the event tells."""
     return f"speakers:{change.track_id}:{change.revision}"
+
+
+def own_track_events(call_id: UUID, change: SpeakersChange) -> list[Event]:
+    """Return what else there is to tell where the track is one person's own."""
+    own, key = change.own, change_key(change)
+    if own is None:
+        return []
+    leg = {"leg_id": own.leg_id, "role": own.role, "name": own.name}
+    track = {"track_id": change.track_id, "leg_id": own.leg_id, "role": own.role, "label": own.label}
+    track |= {"speaker": own.speaker, "mixed": False}
+    return [
+        Event("leg.joined", call_id, msgspec.to_builtins(leg), key=f"{key}:leg"),
+        Event("track.opened", call_id, msgspec.to_builtins(track), key=f"{key}:track"),
+    ]

@@ -9,20 +9,21 @@ from uuid import UUID
 
 import asyncpg
 
-from infra.model import Call, Hole, TranscriptSegment, Word, stable_id
+from infra.model import Call, Hole, Role, TranscriptSegment, Word, stable_id
 
 # The compare-and-set and the segment are one statement: both are stored, or neither.
 COMMIT_FINAL: Final = """
 WITH moved AS (
     UPDATE tracks SET next_seq = $3 + 1, resume_chunk = $4, resume_ms = $5
-    WHERE id = $2 AND next_seq = $20 AND $20 <= $3 RETURNING id, tenant_id, call_id, leg_id
+    WHERE id = $2 AND next_seq = $20 AND $20 <= $3 RETURNING id, tenant_id, call_id, leg_id, role, mixed
 )
 INSERT INTO meeting_transcripts (id, tenant_id, call_id, leg_id, track_id, seq, chunk_index, title, original_text,
     cleaned_text, speaker, role, start_time, end_time, start_ms, end_ms, duration_seconds, language, confidence,
     words, latency_ms)
-SELECT $1, tenant_id, call_id, leg_id, id, $3, $3, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19
+SELECT $1, tenant_id, call_id, leg_id, id, $3, $3, $6, $7, $8, $9, CASE WHEN mixed THEN $10 ELSE role END,
+    $11, $12, $13, $14, $15, $16, $17, $18, $19
 FROM moved
-RETURNING id
+RETURNING role
 """
 ADVANCE: Final = """
 UPDATE tracks SET resume_chunk = $3, resume_ms = $4
@@ -86,13 +87,13 @@ class TranscriptStore:
 
     async def commit(
         self, call: Call, segment: TranscriptSegment, *, next_seq: int, resume_chunk: int, resume_ms: int
-    ) -> None:
-        """Store a final segment and the track's progress together.
+    ) -> Role:
+        """Store a final segment and the track's progress together; returns its role, which a person may have said.
 
         `next_seq` is what the caller believes that `progress` would say: at most segment.seq, and less when segments
         between turned out to hold no words. Raises NotOwnerError when somebody else has come further.
         """
-        stored = await self._pool.fetchval(
+        role: Role | None = await self._pool.fetchval(
             COMMIT_FINAL,
             segment.id,
             segment.track_id,
@@ -115,8 +116,9 @@ class TranscriptStore:
             segment.latency_ms,
             next_seq,
         )
-        if stored is None:
+        if role is None:
             raise NotOwnerError(f"track {segment.track_id} has come further than segment {segment.seq}")
+        return role
 
     async def advance(self, track_id: UUID, *, next_seq: int, resume_chunk: int, resume_ms: int) -> None:
         """Store that the audio before `resume_chunk` holds no words any more. Raises NotOwnerError as commit does."""

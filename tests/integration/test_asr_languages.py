@@ -118,12 +118,12 @@ async def test_the_next_owner_knows_the_language(desk: Desk, speech: list[AudioC
     transcripts, commit = desk.tools.transcripts, desk.tools.transcripts.commit
     stored = 0
 
-    async def commit_two(*args: object, **named: object) -> None:
+    async def commit_two(*args: object, **named: object) -> object:
         nonlocal stored
         if stored == 2:
             raise CrashError
         stored += 1
-        await commit(*args, **named)  # type: ignore[arg-type]
+        return await commit(*args, **named)  # type: ignore[arg-type]
 
     falling = type(transcripts)(desk.pool)
     falling.commit = commit_two  # type: ignore[method-assign, assignment]

@@ -30,7 +30,7 @@ from infra.bus.presence import Presence
 from infra.bus.streams import START, AudioStreams, EventStreams, open_redis
 from infra.bus.work import Lease, WorkQueue
 from infra.embedded import EmbeddedPostgres, EmbeddedRedis
-from infra.model import CHUNK_BYTES, CHUNK_MS, AudioChunk, Event, Hole, TranscriptSegment, Word
+from infra.model import CHUNK_BYTES, CHUNK_MS, AudioChunk, Event, Hole, Role, TranscriptSegment, Word
 from infra.store import database
 from infra.store.calls import CallStore
 from infra.store.database import migrate, open_pool
@@ -318,9 +318,9 @@ class TestUndisturbed:
             return transcribe(samples, final=final, **others)
 
         class Slow(TranscriptStore):
-            async def commit(self, *args: Any, **others: Any) -> None:
+            async def commit(self, *args: Any, **others: Any) -> Role:
                 await asyncio.sleep(0.3)
-                await super().commit(*args, **others)
+                return await super().commit(*args, **others)
 
         monkeypatch.setattr(desk.engine, "transcribe", counting)
         work = track_work()
@@ -448,13 +448,14 @@ class Crashing(TranscriptStore):
         self.left = number
         self.before = before
 
-    async def commit(self, *arguments: Any, **named: Any) -> None:
+    async def commit(self, *arguments: Any, **named: Any) -> Role:
         self.left -= 1
         if self.left < 0 and self.before:
             raise CrashError
-        await super().commit(*arguments, **named)
+        role = await super().commit(*arguments, **named)
         if self.left < 0:
             raise CrashError
+        return role
 
 
 class CrashingTeller(EventStreams):

@@ -175,9 +175,6 @@ async def test_what_cannot_be_corrected(world: World) -> None:
     await patch(world, call.id, "SPEAKER_00", {"role": "boss"}, 400)
     await patch(world, call.id, "S" * 100, {"role": "agent"}, 400)
     await patch(world, call.id, "SPEAKER_00", {"role": "agent", "track_id": str(uuid4())}, 404)
-    exact = await world.call()
-    await world.track(exact)
-    await patch(world, exact.id, "SPEAKER_00", {"role": "agent"}, 404)
     stranger = await world.headers("admin", await world.new_tenant())
     async with world.http.patch(
         f"{world.url}/api/v1/calls/{call.id}/speakers/SPEAKER_00", headers=stranger, json={"role": "agent"}
@@ -189,6 +186,31 @@ async def test_what_cannot_be_corrected(world: World) -> None:
     changed = await patch(world, call.id, "SPEAKER_00", {"role": "supervisor", "track_id": str(other.id)})
     assert (changed["track_id"], changed["role"]) == (str(other.id), "supervisor")
     assert (await SpeakerStore(world.pool).of_track(track.id))[0].source == "guess"
+
+
+async def test_a_party_on_a_track_of_their_own_can_be_cast_anew(world: World) -> None:
+    call = await world.call()
+    track, other = await world.track(call, "customer"), await world.track(call, "agent", "SPEAKER_01")
+    said = await world.say(call, track, 0, ASKS)
+    await world.tell_segment(call, said)
+
+    changed = await patch(world, call.id, "SPEAKER_00", {"role": "agent"})
+
+    assert (changed["track_id"], changed["role"]) == (str(track.id), "agent")
+    later = await world.say(call, track, 1, WANTS)
+    snapshot = await world.get(f"/api/v1/calls/{call.id}")
+    assert [one["role"] for one in snapshot["segments"]] == ["agent", "agent"]
+    assert {one["id"]: one["role"] for one in snapshot["tracks"]} == {str(track.id): "agent", str(other.id): "agent"}
+    assert {one["role"] for one in snapshot["legs"]} == {"agent"}
+    assert [(one["speaker"], one["role"], one["source"]) for one in snapshot["speakers"]] == [
+        ("SPEAKER_00", "agent", "person")
+    ]
+    await world.tell_segment(call, replace(later, role="agent"))
+    await agrees_with_its_events(world, call)
+    events = (await world.streams.page(keys.events(call.id), after=START)).events
+    shown = state.apply_all(state.empty(str(call.id)), events)
+    assert [leg["role"] for leg in shown.legs.values()] == ["agent"]
+    assert [shown.tracks[str(track.id)][name] for name in ("role", "label", "mixed")] == ["agent", "inbound", False]
 
 
 class Scripted:

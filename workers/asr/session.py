@@ -127,6 +127,7 @@ class TrackSession:
         self._live = work.call.live
         self._holding = holding
         self._tools = tools
+        self._role = work.leg.role
         self._screen = Screen(tools.events, work)
         self._late = Lateness()
         self._history = History()
@@ -399,7 +400,7 @@ class TrackSession:
         resume_chunk = self._late.chunk_at(decode.end_ms)
         if resume_chunk is None:
             resume_chunk = self._newest_seq + 1
-        await until_stored(
+        self._role = await until_stored(
             lambda: self._tools.transcripts.commit(
                 self._work.call,
                 segment,
@@ -408,6 +409,7 @@ class TrackSession:
                 resume_ms=decode.end_ms,
             )
         )
+        segment = dataclasses.replace(segment, role=self._role)
         self._next_seq, self._resume_chunk = segment.seq + 1, resume_chunk
         self._holding.progressed = True
         stored_s = time.monotonic()
@@ -512,7 +514,7 @@ class TrackSession:
             call_id=work.call.id,
             leg_id=work.leg.id,
             track_id=work.track.id,
-            role=work.leg.role,
+            role=self._role,
             speaker=work.speaker,
             seq=decode.seq,
             start_ms=decode.start_ms,
