@@ -130,6 +130,11 @@ class RtpStream:
         return self._plan
 
     @property
+    def is_lost(self) -> bool:
+        """Return whether the other side is silent for too long."""
+        return self._is_lost
+
+    @property
     def remote(self) -> Address | None:
         """Return where packets are sent to; None: not known yet."""
         return self._source.target
@@ -327,9 +332,9 @@ class RtpStream:
         if not self._plan.receives:
             self._heard_s = now_s
         is_lost = now_s - self._heard_s > self._limits.lost_after_s
-        if is_lost and not self._is_lost and self._on_lost is not None:
+        was_lost, self._is_lost = self._is_lost, is_lost
+        if is_lost and not was_lost and self._on_lost is not None:
             self._on_lost("silent")
-        self._is_lost = is_lost
 
     def _send_report(self, report: bytes) -> None:
         plan, target = self._plan, self._source.target
