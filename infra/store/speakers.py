@@ -244,8 +244,8 @@ def own_track_events(call_id: UUID, change: SpeakersChange) -> list[Event]:
     own, key = change.own, change_key(change)
     if own is None:
         return []
-    leg = {"leg_id": own.leg_id, "role": own.role, "name": own.name}
-    track = {"track_id": change.track_id, "leg_id": own.leg_id, "role": own.role, "label": own.label}
+    leg: dict[str, Any] = {"leg_id": own.leg_id, "role": own.role, "name": own.name}
+    track: dict[str, Any] = {"track_id": change.track_id, "leg_id": own.leg_id, "role": own.role, "label": own.label}
     track |= {"speaker": own.speaker, "mixed": False}
     return [
         Event("leg.joined", call_id, msgspec.to_builtins(leg), key=f"{key}:leg"),
