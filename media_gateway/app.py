@@ -46,6 +46,7 @@ from media_gateway.transports import audiosocket, call_grants, capture, media_do
 from media_gateway.transports.audiohook_signature import SignedHandshake
 from media_gateway.transports.sip.door import SipDoor
 from media_gateway.transports.sip.options import sip_options
+from media_gateway.transports.sip.recording import Recordings
 
 log = logger(__name__)
 
@@ -194,6 +195,16 @@ def add_gateway(
     sip = None
     if options is not None:
         sip = SipDoor(registry, board, directory, listeners, options, meter=meter, told=registry.tell_sip_problem)
+        sip.recorder = Recordings(
+            sip.endpoint,
+            registry,
+            listeners,
+            sip.ports,
+            agents=settings.siprec_agents,
+            public_host=sip.public_host,
+            srtp=options.srtp,
+            meter=meter,
+        )
     app.router.add_get(twilio.PATH, media.handle)
     app.router.add_get(media_door.PATH, carriers.handle)
     app.router.add_post(call_grants.PATH, call_grants.GrantDoor(senders, grants).handle)

@@ -108,6 +108,10 @@ class SipDoor:
             raise SipUnusable(f"SIP at {options.host}:{options.port} ({why}): set SIP_HOST or SIP_PORT") from error
         log.info("sip door open", host=options.host, ports=self.endpoint.listeners.ports, **self.described())
 
+    def public_host(self) -> str | None:
+        """Return the address that peers reach us under; None: the one that their requests come to."""
+        return self._public_host
+
     def described(self) -> dict[str, str]:
         """Return in words for whom it is open."""
         account = self.options.account
