@@ -10,6 +10,8 @@ from media_gateway.audio import (
     FRAME_MS,
     AudioFormat,
     AudioFormatError,
+    G722Decoder,
+    G722Encoder,
     OpusDecoder,
     OpusEncoder,
     Samples,
@@ -64,16 +66,21 @@ def read_format(codec: Codec) -> AudioFormat:
     Raises:
         AudioFormatError: it cannot be decoded here.
     """
-    if codec.encoding == "opus":
-        return _DECODED
-    if codec.encoding == "g722":
-        raise AudioFormatError("G.722 is not decoded here")
-    return AudioFormat(codec.encoding, codec.rate_hz, codec.channels)
+    match codec.encoding:
+        case "opus" | "g722":
+            return _DECODED
+        case encoding:
+            return AudioFormat(encoding, codec.rate_hz, codec.channels)
 
 
 def packet_decoder(codec: Codec) -> Callable[[bytes], Samples] | None:
     """Return a decoder for one track where recognition cannot read its payloads as they are."""
-    return OpusDecoder().decode if codec.encoding == "opus" else None
+    match codec.encoding:
+        case "opus":
+            return OpusDecoder().decode
+        case "g722":
+            return G722Decoder().decode
+    return None
 
 
 def line_voice(heard: Codec, played: Codec) -> PacketVoice:
@@ -84,15 +91,22 @@ def line_voice(heard: Codec, played: Codec) -> PacketVoice:
     """
     if heard.channels != 1 or played.channels != 1:
         raise AudioFormatError("a conversation in stereo")
-    return PacketVoice(_decoder(heard), _encoder(played), heard.rate_hz, gapless=False)
+    return PacketVoice(live_decoder(heard), live_encoder(played), heard.rate_hz, gapless=False)
 
 
-def _decoder(codec: Codec) -> Callable[[bytes], Samples]:
+def live_decoder(codec: Codec) -> Callable[[bytes], Samples]:
+    """Return what makes one party's payloads 16 kHz mono. Raises AudioFormatError: a rate of no conversation."""
     return packet_decoder(codec) or PcmDecoder(read_format(codec)).decode
 
 
-def _encoder(codec: Codec) -> Callable[[Samples], bytes]:
-    return OpusEncoder().encode if codec.encoding == "opus" else PcmEncoder(read_format(codec)).encode
+def live_encoder(codec: Codec) -> Callable[[Samples], bytes]:
+    """Return what makes 20 ms of 16 kHz mono one party's payload. Raises AudioFormatError: as above."""
+    match codec.encoding:
+        case "opus":
+            return OpusEncoder().encode
+        case "g722":
+            return G722Encoder().encode
+    return PcmEncoder(read_format(codec)).encode
 
 
 def voice_packets(payload: bytes, timestamp_ms: int, codec: Codec) -> Iterator[tuple[int, bytes]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from base64 import b64decode, b64encode
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 from uuid import uuid4
@@ -13,9 +14,8 @@ import aiohttp
 import numpy as np
 import numpy.typing as npt
 
-from media_gateway.audio import AudioFormat, decode
 from media_gateway.protocols.dialects.dialect import Codec
-from media_gateway.wire_audio import PcmEncoder
+from media_gateway.wire_audio import live_decoder, live_encoder
 
 Samples = npt.NDArray[np.int16]
 Message = str | bytes
@@ -32,10 +32,11 @@ class Peer(ABC):
     """Given along by the sender's own means."""
     call_id: str = field(default_factory=lambda: str(uuid4()))
     stream_id: str = field(default_factory=lambda: str(uuid4()))
-    heard: bytes = b""
-    """What came back, coded."""
+    heard: list[Samples] = field(default_factory=list)
+    """What came back, at 16 kHz."""
     cleared: int = 0
-    _encoders: dict[str, PcmEncoder] = field(default_factory=dict)
+    _encoders: dict[str, Callable[[Samples], bytes]] = field(default_factory=dict)
+    _decode: Callable[[bytes], Samples] | None = None
     _sent: dict[str, int] = field(default_factory=dict)
 
     def headers(self, token: str) -> dict[str, str]:
@@ -67,14 +68,18 @@ class Peer(ABC):
         name = track or self.tracks[0]
         index = self._sent.get(name, 0)
         self._sent[name] = index + 1
-        audio_format = AudioFormat(self.codec.encoding, self.codec.rate_hz)  # type: ignore[arg-type]
-        encoder = self._encoders.setdefault(name, PcmEncoder(audio_format))
-        return self.media(name, index, encoder.encode(samples))
+        encode = self._encoders.get(name) or self._encoders.setdefault(name, live_encoder(self.codec))
+        return self.media(name, index, encode(samples))
+
+    def hear(self, payload: bytes) -> None:
+        """Play what the server sent."""
+        self._decode = self._decode or live_decoder(self.codec)
+        self.heard.append(self._decode(payload))
 
     @property
     def heard_samples(self) -> Samples:
-        """Return what came back, at the codec's rate."""
-        return decode(self.heard, AudioFormat(self.codec.encoding, self.codec.rate_hz))  # type: ignore[arg-type]
+        """Return all that came back, at 16 kHz."""
+        return np.concatenate([np.empty(0, np.int16), *self.heard])
 
 
 def told(**fields: Any) -> str:
@@ -94,7 +99,7 @@ class TelnyxPeer(Peer):
         return {"x-telnyx-streaming-auth-token": token}
 
     def start(self) -> list[Message]:
-        names = {"mulaw": "PCMU", "alaw": "PCMA", "l16le": "L16"}
+        names = {"mulaw": "PCMU", "alaw": "PCMA", "l16le": "L16", "g722": "G722", "opus": "OPUS"}
         start = {
             "user_id": "u",
             "call_control_id": self.call_id,
@@ -133,7 +138,7 @@ class TelnyxPeer(Peer):
         fields = json.loads(message)
         match fields["event"]:
             case "media":
-                self.heard += b64decode(fields["media"]["payload"])
+                self.hear(b64decode(fields["media"]["payload"]))
             case "clear":
                 self.cleared += 1
             case "mark":
@@ -172,7 +177,7 @@ class PlivoPeer(Peer):
             case "playAudio":
                 assert fields["media"]["contentType"] == self._NAMES[self.codec.encoding]
                 assert fields["media"]["sampleRate"] == self.codec.rate_hz
-                self.heard += b64decode(fields["media"]["payload"])
+                self.hear(b64decode(fields["media"]["payload"]))
             case "clearAudio":
                 self.cleared += 1
                 return [told(event="clearedAudio", streamId=self.stream_id)]
@@ -216,7 +221,7 @@ class SignalWirePeer(Peer):
         assert fields["streamSid"] == self.stream_id
         match fields["event"]:
             case "media":
-                self.heard += b64decode(fields["media"]["payload"])
+                self.hear(b64decode(fields["media"]["payload"]))
             case "clear":
                 self.cleared += 1
             case "mark":
@@ -250,7 +255,7 @@ class VonagePeer(Peer):
     def take(self, message: Message) -> list[Message]:
         if isinstance(message, bytes):
             assert len(message) == self.codec.rate_hz // 25  # 20 ms, or Vonage would not take it
-            self.heard += message
+            self.hear(message)
             return []
         fields = json.loads(message)
         if fields["action"] == "clear":
@@ -281,7 +286,7 @@ class JambonzPeer(Peer):
 
     def take(self, message: Message) -> list[Message]:
         if isinstance(message, bytes):
-            self.heard += message
+            self.hear(message)
             return []
         fields = json.loads(message)
         match fields["type"]:
@@ -312,7 +317,7 @@ class FreeswitchPeer(Peer):
 
     def take(self, message: Message) -> list[Message]:
         if isinstance(message, bytes):
-            self.heard += message
+            self.hear(message)
         elif json.loads(message)["type"] == "killAudio":
             self.cleared += 1
         return []
@@ -352,7 +357,7 @@ class AsteriskPeer(Peer):
     def take(self, message: Message) -> list[Message]:
         if isinstance(message, bytes):
             assert len(message) == self.codec.rate_hz // 50 * self.codec.sample_bytes  # or it would be cut
-            self.heard += message
+            self.hear(message)
             return []
         if self.as_json:
             command = json.loads(message)
@@ -438,8 +443,8 @@ class AudiohookPeer(Peer):
         """Return a message of both channels' next stretch, 16 kHz each."""
         coded_both = []
         for name, samples in (("external", external), ("internal", internal)):
-            encoder = self._encoders.setdefault(name, PcmEncoder(AudioFormat("mulaw", 8_000)))
-            coded_both.append(np.frombuffer(encoder.encode(samples), np.uint8))
+            encode = self._encoders.get(name) or self._encoders.setdefault(name, live_encoder(MULAW))
+            coded_both.append(np.frombuffer(encode(samples), np.uint8))
         self._samples += len(coded_both[0])
         return np.stack(coded_both, axis=1).tobytes()
 
@@ -465,11 +470,15 @@ ALAW = Codec("alaw", 8_000)
 L16_8 = Codec("l16le", 8_000)
 L16_16 = Codec("l16le", 16_000)
 L16_24 = Codec("l16le", 24_000)
+G722 = Codec("g722", 16_000)
+OPUS = Codec("opus", 48_000)
 
 SPOKEN: list[tuple[type[Peer], Codec]] = [
     (TelnyxPeer, MULAW),
     (TelnyxPeer, ALAW),
     (TelnyxPeer, L16_16),
+    (TelnyxPeer, G722),
+    (TelnyxPeer, OPUS),
     (PlivoPeer, MULAW),
     (PlivoPeer, L16_8),
     (PlivoPeer, L16_16),

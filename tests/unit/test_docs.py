@@ -8,6 +8,7 @@ import typer.main
 
 from infra.main import cli
 from infra.settings import Settings
+from media_gateway.protocols.dialects.registry import DIALECTS
 
 ROOT = Path(__file__).parents[2]
 
@@ -15,6 +16,11 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.parametrize("name", [name.upper() for name in Settings.model_fields])
 def test_every_setting_is_documented(name: str) -> None:
     assert f"| `{name}` |" in (ROOT / "docs" / "settings.md").read_text()
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_every_sender_is_told_where_to_send(dialect: str) -> None:
+    assert f"/media/{dialect}" in (ROOT / "docs" / "senders.md").read_text()
 
 
 def test_every_command_that_the_docs_name_exists() -> None:
