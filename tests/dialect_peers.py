@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from abc import ABC, abstractmethod
 from base64 import b64decode, b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from hashlib import sha256
+from hmac import digest
 from typing import Any, ClassVar
 from uuid import uuid4
 
@@ -408,6 +411,22 @@ class AudiohookPeer(Peer):
             "Audiohook-Session-Id": self.stream_id,
             "Audiohook-Correlation-Id": str(uuid4()),
         }
+
+    def signed_headers(
+        self, token: str, secret: str, *, target: str = "/media/audiohook", authority: str = "pbx.example"
+    ) -> dict[str, str]:
+        """Return the headers of a handshake that is signed as Genesys does it; `secret` in base64."""
+        headers = self.headers(token)
+        values = {name.lower(): value for name, value in headers.items()}
+        values |= {"@request-target": target, "@authority": authority}
+        ids = [f"audiohook-{what}-id" for what in ("organization", "session", "correlation")]
+        names = ["@request-target", "@authority", *ids, "x-api-key"]
+        covered = " ".join(f'"{name}"' for name in names)
+        nonce = b64encode(uuid4().bytes).decode()
+        signs = f'({covered});keyid="{token}";nonce="{nonce}";alg="hmac-sha256";created={int(time.time())}'
+        base = "\n".join([*(f'"{name}": {values[name]}' for name in names), f'"@signature-params": {signs}'])
+        made = b64encode(digest(b64decode(secret), base.encode(), sha256)).decode()
+        return {**headers, "Signature": f"sig1=:{made}:", "Signature-Input": f"sig1={signs}"}
 
     def say(self, kind: str, **parameters: Any) -> Message:
         """Return the next message."""

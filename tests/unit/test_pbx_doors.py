@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from hashlib import sha256
-from hmac import digest
 from typing import Any
 from uuid import UUID
 
@@ -37,6 +34,7 @@ from tests.fakes.house import CALLER_HZ, TONES_HZ, House, Tone, _tones
 from tests.unit.test_audiosocket_door import Kept
 from tests.unit.test_media_door import TOKEN, Exchange, Socket, closed, roles, talk
 
+ANOTHER = "00000000-0000-0000-0000-000000000001"
 SECRET = b64encode(b"a secret shared with Genesys Cloud").decode()
 
 
@@ -61,21 +59,6 @@ def agreed(socket: Socket) -> str:
 
 
 # Genesys AudioHook
-
-
-def signed(peer: AudiohookPeer, *, secret: str = SECRET, target: str = "/media/audiohook") -> dict[str, str]:
-    """Return the headers of a handshake that is signed as Genesys does it."""
-    headers = peer.headers(TOKEN)
-    values = {name.lower(): value for name, value in headers.items()}
-    values |= {"@request-target": target, "@authority": "pbx.example"}
-    ids = [f"audiohook-{what}-id" for what in ("organization", "session", "correlation")]
-    names = ["@request-target", "@authority", *ids, "x-api-key"]
-    nonce = b64encode(np.random.default_rng().bytes(16)).decode()
-    covered = " ".join(f'"{name}"' for name in names)
-    told = f'({covered});keyid="{TOKEN}";nonce="{nonce}";alg="hmac-sha256";created={int(time.time())}'
-    base = "\n".join([*(f'"{name}": {values[name]}' for name in names), f'"@signature-params": {told}'])
-    made = b64encode(digest(b64decode(secret), base.encode(), sha256)).decode()
-    return {**headers, "Signature": f"sig1=:{made}:", "Signature-Input": f"sig1={told}"}
 
 
 async def test_both_channels_of_a_session_are_heard(exchange: Exchange) -> None:
@@ -161,7 +144,7 @@ async def test_what_is_wrong_is_said_in_its_own_terms(exchange: Exchange) -> Non
 
 async def test_another_organization_is_unauthorized(exchange: Exchange) -> None:
     peer = AudiohookPeer(MULAW)
-    headers = {**peer.headers(TOKEN), "Audiohook-Organization-Id": "00000000-0000-0000-0000-000000000001"}
+    headers = {**peer.headers(TOKEN), "Audiohook-Organization-Id": ANOTHER}
     async with exchange.client.ws_connect("/media/audiohook", headers=headers) as socket:
         await send(socket, peer.start()[0])
         message = json.loads((await socket.receive(timeout=5)).data)
@@ -179,7 +162,7 @@ async def guarded(base_url: str = "https://pbx.example") -> AsyncIterator[Exchan
 async def test_a_signed_handshake_comes_in_and_its_copy_does_not() -> None:
     async with guarded() as exchange:
         peer = AudiohookPeer(MULAW)
-        headers = signed(peer)
+        headers = peer.signed_headers(TOKEN, SECRET)
         async with exchange.client.ws_connect("/media/audiohook", headers=headers) as socket:
             await send(socket, peer.start()[0])
             assert (await read(socket, peer))["type"] == "opened"
@@ -190,7 +173,7 @@ async def test_a_signed_handshake_comes_in_and_its_copy_does_not() -> None:
 async def test_behind_a_path_the_public_address_is_what_was_signed() -> None:
     async with guarded("https://PBX.example:443/hearline/") as exchange:
         peer = AudiohookPeer(MULAW)
-        headers = signed(peer, target="/hearline/media/audiohook?to=1")
+        headers = peer.signed_headers(TOKEN, SECRET, target="/hearline/media/audiohook?to=1")
         async with exchange.client.ws_connect("/media/audiohook?to=1", headers=headers) as socket:
             await send(socket, peer.start()[0])
             assert (await read(socket, peer))["type"] == "opened"
@@ -200,9 +183,12 @@ async def test_behind_a_path_the_public_address_is_what_was_signed() -> None:
     "headers",
     [
         AudiohookPeer(MULAW).headers(TOKEN),
-        signed(AudiohookPeer(MULAW), secret=b64encode(b"another secret than theirs").decode()),
-        signed(AudiohookPeer(MULAW), target="/media/audiohook?call=1"),
-        {**signed(AudiohookPeer(MULAW)), "Audiohook-Session-Id": "00000000-0000-0000-0000-000000000001"},
+        AudiohookPeer(MULAW).signed_headers(TOKEN, b64encode(b"another secret than theirs").decode()),
+        AudiohookPeer(MULAW).signed_headers(TOKEN, SECRET, target="/media/audiohook?call=1"),
+        {
+            **AudiohookPeer(MULAW).signed_headers(TOKEN, SECRET),
+            "Audiohook-Session-Id": "00000000-0000-0000-0000-000000000001",
+        },
     ],
 )
 async def test_an_unsigned_or_wrongly_signed_handshake_is_refused(headers: dict[str, str]) -> None:
