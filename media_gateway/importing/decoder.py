@@ -162,7 +162,9 @@ class Recording:
         return None
 
     def _too_long(self) -> RefusedError:
-        return RefusedError(f"is longer than {self._most_s / 3600:g} hours")
+        hours = self._most_s / 3600
+        most = f"{self._most_s:g} s" if hours < 1 else "1 hour" if hours == 1 else f"{hours:g} hours"
+        return RefusedError(f"is longer than {most}")
 
 
 class _Lane:

@@ -19,6 +19,7 @@ BENCHES: Final = {
     "gateway": "tests.bench.gateway",
     "bridge": "tests.bench.bridge",
     "recording": "tests.bench.recording",
+    "import": "tests.bench.importing",
     "webrtc": "tests.bench.webrtc",
     "overload": "tests.bench.overload",
     "vocabulary": "tests.bench.vocabulary",

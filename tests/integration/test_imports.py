@@ -289,7 +289,7 @@ async def test_what_cannot_be_imported_is_told_and_the_others_go_on(installation
         "audio.raw": "is no recording that can be read",
         "empty.wav": "is empty",
         "headless.m4a": "is no recording that can be read",
-        "long.ogg": "is longer than 1 hours",
+        "long.ogg": "is longer than 1 hour",
         "missing.wav": "No such file or directory",
         "good.wav": None,
     }
