@@ -78,6 +78,16 @@ def test_a_short_answer_may_be_unsure_but_not_a_guess(text: str) -> None:
     assert not plausible(text, 0.8, 0.35)
 
 
+@pytest.mark.parametrize("text", ["Mm.", "Uh?", "Mm, mm, mm.", "Hmm...", "N-n-l-l-l-l-l-l-l-l"])
+def test_what_is_no_word_is_refused(text: str) -> None:
+    assert not plausible(text, 2.0, 0.9)
+
+
+@pytest.mark.parametrize("text", ["Mm-hmm.", "Uh-huh.", "Mm hmm.", "Um, yes.", "Oh.", "L-L-B, double L."])
+def test_an_answer_is_a_word(text: str) -> None:
+    assert plausible(text, 2.0, 0.9)
+
+
 def test_nobody_sings_to_an_agent() -> None:
     assert not plausible("I'm ready for you \u266a \u266a I'm ready for you \u266a", 11.0, 0.6)
 

@@ -26,6 +26,9 @@ ALWAYS_TOLD: Final = 4
 """... and is refused with so many: 'thank you' over and over is what laughter becomes."""
 SURE: Final = 0.7
 
+_HESITATIONS: Final = frozenset({"uh", "um", "er", "erm", "mm", "mmm", "hm", "hmm"})
+"""Sounds of somebody who says nothing yet, and what humming is taken for. 'Mm-hmm' and 'uh-huh' are answers."""
+_STUTTER: Final = re.compile(r"\b(\w{1,3})(?:-\1){4}", re.IGNORECASE)
 _DIGITS: Final = frozenset("oh zero one two three four five six seven eight nine double".split())
 _PHANTOM: Final = re.compile(r"you|thank(s| you) for watching[.!]?", re.IGNORECASE)
 _AFTER_LATIN: Final = "\u0250"
@@ -72,12 +75,18 @@ def phrase_repeats(text: str) -> int:
     return most
 
 
+def hesitation(text: str) -> bool:
+    """Return True where a text is nothing but one sound that is no word, once or over and over."""
+    words = set(re.findall(r"[\w'-]+", text.lower()))
+    return len(words) == 1 and words <= _HESITATIONS
+
+
 def _is_spelled(word: str) -> bool:
     return len(word) == 1 or word.isdigit() or word in _DIGITS
 
 
 def plausible(text: str, duration_s: float, confidence: float = 1.0) -> bool:
-    """Return False for a text that nobody could have said in that time, that repeats itself, or that is a phantom.
+    """Return False for a text that nobody could have said in that time, for a loop, a sound or a phantom.
 
     Phantoms are what recognisers trained on film subtitles write where nobody speaks. A real 'you' on its own
     comes with a mark behind it. `confidence` is the recogniser's, 0..1.
@@ -85,6 +94,8 @@ def plausible(text: str, duration_s: float, confidence: float = 1.0) -> bool:
     if confidence < LEAST_CONFIDENCE:
         return False
     if not any(letter.isalnum() for letter in text) or _PHANTOM.fullmatch(text) or not set(text).isdisjoint(SUNG):
+        return False
+    if hesitation(text) or _STUTTER.search(text):
         return False
     if phrase_repeats(text) >= (ALWAYS_TOLD if confidence >= SURE else TWICE_TOLD):
         return False

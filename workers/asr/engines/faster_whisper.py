@@ -208,7 +208,7 @@ class FasterWhisper:
                 one = alone or self._encode([mels[row]], FULL_FRAMES)
                 heard[row] = self._warmer(heard[row], one, codes[row], _most_tokens(duration_s), hotwords)
         spoken = [
-            best.believable and not best.silence and plausible(best.text, duration_s)
+            best.believable and not best.silence and plausible(best.text, duration_s, best.confidence)
             for best, duration_s in zip(heard, durations_s, strict=True)
         ]
         words = [list[Word]() for _ in stretches]

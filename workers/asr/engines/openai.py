@@ -338,9 +338,10 @@ def _heard(answer: _Answer, samples: int, language: str | None, *, with_words: b
     segments = answer.segments or []
     kept = [segment for segment in segments if _believable(segment)]
     text = tidy(" ".join(segment.text.strip() for segment in kept) if segments else answer.text.strip())
-    if not plausible(text, samples / SAMPLE_RATE_HZ):
+    told = _confidence(answer, kept)
+    if not plausible(text, samples / SAMPLE_RATE_HZ, 1.0 if told is None else told):
         return nothing
-    confidence = _confidence(answer, kept)
+    confidence = UNKNOWN_CONFIDENCE if told is None else told
     if not with_words:
         return Recognition(text, spoken, confidence)
     timed = answer.words or [word for segment in kept for word in segment.words or ()]
@@ -367,12 +368,12 @@ def _believable(segment: _Segment) -> bool:
     return segment.avg_logprob is None or segment.avg_logprob >= MIN_LOG_PROBABILITY
 
 
-def _confidence(answer: _Answer, kept: list[_Segment]) -> float:
+def _confidence(answer: _Answer, kept: list[_Segment]) -> float | None:
     told = [
         (segment.avg_logprob, max(len(segment.text), 1)) for segment in kept if segment.avg_logprob is not None
     ] or [(token.logprob, 1) for token in answer.logprobs or ()]
     if not told:
-        return UNKNOWN_CONFIDENCE
+        return None
     mean = sum(log_probability * weight for log_probability, weight in told) / sum(weight for _, weight in told)
     return round(math.exp(min(mean, 0.0)), 4)
 
