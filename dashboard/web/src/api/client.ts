@@ -163,6 +163,13 @@ export const api = {
   resumeRecording: (callId: string) =>
     request<unknown>(`${callPath(callId)}/recording/resume`, { method: 'POST' }),
   exportUrl: (callId: string, format: ExportFormat) => `${callPath(callId)}/export?format=${format}`,
+  async exportFile(id: string, format: ExportFormat): Promise<{ name: string; content: Blob }> {
+    const response = await fetch(api.exportUrl(id, format), { credentials: 'same-origin' });
+    if (!response.ok) throw await problemOf(response);
+    const told = response.headers.get('Content-Disposition') ?? '';
+    const name = /filename="([^"]+)"/.exec(told)?.[1] ?? `call-${id}.${format}`;
+    return { name, content: await response.blob() };
+  },
   /** Answers 503 with the same body when a dependency is away. */
   readiness: () => request<Readiness>('/readyz', {}, [503]),
   system: () => request<System>('/api/v1/system'),

@@ -1,4 +1,5 @@
 import { Button, Menu } from '@mantine/core';
+import { notifications } from '@mantine/notifications';
 import {
   type Icon,
   IconBadgeCc,
@@ -8,9 +9,10 @@ import {
   IconFileTypePdf,
   IconTable,
 } from '@tabler/icons-react';
-import { api } from '../api/client';
+import { api, ProblemError } from '../api/client';
 import { EXPORT_FORMATS, type ExportFormat } from '../api/types';
 
+const REVOKE_AFTER_MS = 60_000;
 const FORMATS: Record<ExportFormat, { icon: Icon; word: string }> = {
   txt: { icon: IconFileText, word: 'Plain text' },
   pdf: { icon: IconFileTypePdf, word: 'Pages (PDF)' },
@@ -19,6 +21,23 @@ const FORMATS: Record<ExportFormat, { icon: Icon; word: string }> = {
   csv: { icon: IconTable, word: 'Table (CSV)' },
   json: { icon: IconBraces, word: 'Everything (JSON)' },
 };
+
+async function save(callId: string, format: ExportFormat) {
+  try {
+    const { name, content } = await api.exportFile(callId, format);
+    const link = document.createElement('a');
+    link.href = URL.createObjectURL(content);
+    link.download = name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), REVOKE_AFTER_MS);
+  } catch (error) {
+    notifications.show({
+      color: 'orange',
+      title: 'The call could not be exported',
+      message: error instanceof ProblemError && error.detail ? error.detail : 'The server does not answer.',
+    });
+  }
+}
 
 export function ExportMenu({ callId }: { callId: string }) {
   return (
@@ -37,6 +56,12 @@ export function ExportMenu({ callId }: { callId: string }) {
               component="a"
               href={api.exportUrl(callId, format)}
               download
+              onClick={(event) => {
+                // A PDF's built-in fonts lack most alphabets: a refusal belongs on the screen, not into a file.
+                if (format !== 'pdf') return;
+                event.preventDefault();
+                void save(callId, format);
+              }}
               leftSection={<Icon size={16} stroke={1.7} />}
             >
               {word}

@@ -68,7 +68,7 @@ export function CallPage({ callId }: { callId: string }) {
         <div className={classes.root}>
           <CallHeader state={state} status={status} />
           <Supervise call={state.call} />
-          <FeedBanners status={status} lag={state.lag} />
+          {!live && <FeedBanners status={status} lag={state.lag} />}
           <RecordingPart state={state} playback={playback} />
           {narrow && (
             <SegmentedControl
@@ -84,6 +84,12 @@ export function CallPage({ callId }: { callId: string }) {
             />
           )}
           <div className={classes.columns} data-tab={tab}>
+            {live && (
+              // Over the oldest lines in sight: what is being read must not move.
+              <div className={classes.over}>
+                <FeedBanners status={status} lag={state.lag} />
+              </div>
+            )}
             <div className={classes.transcript}>
               <PlaybackContext value={playback}>
                 <Transcript

@@ -22,6 +22,7 @@ export function SpeakerStrip({ trackId, line }: SpeakerStripProps) {
   return (
     <fieldset className={classes.root} data-testid="speakers">
       <legend className={classes.legend}>{line === null ? 'Speakers' : `Speakers on ${line}`}</legend>
+      {heard.length === 0 && <span className={classes.waits}>Listening for who speaks</span>}
       {heard.map((speaker) => (
         <SpeakerMenu key={speaker.speaker} trackId={trackId} speaker={speaker}>
           <SpeakerButton speaker={speaker} />

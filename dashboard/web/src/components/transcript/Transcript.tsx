@@ -24,6 +24,7 @@ import { useRowKeys } from './useRowKeys';
 
 const AT_END_WITHIN_PX = 60;
 const ROW_ESTIMATE_PX = 52;
+const BANNER_PX = 44;
 
 interface TranscriptProps {
   state: CallState;
@@ -62,6 +63,8 @@ export function Transcript({ state, usual, evidence, target }: TranscriptProps) 
     getItemKey: (index) => rows[index]?.key ?? index,
     estimateSize: () => ROW_ESTIMATE_PX,
     overscan: 12,
+    // Room for what a banner says of a live call, so that it covers no line.
+    paddingStart: watched.current ? BANNER_PX : 0,
     paddingEnd: 20,
     anchorTo: watched.current ? 'end' : 'start',
     followOnAppend: true,
@@ -146,7 +149,7 @@ export function Transcript({ state, usual, evidence, target }: TranscriptProps) 
       </div>
       {mixed.map(
         (trackId) =>
-          speakers[trackId] && (
+          (live || speakers[trackId]) && (
             <SpeakerStrip
               key={trackId}
               trackId={trackId}
