@@ -220,9 +220,11 @@ def add_gateway(
         if sip is not None:
             await sip.open()
         clock.start()
-        parts = [registry, recorder, board, browser, senders, audio_sockets, imports, *([sip] if sip is not None else [])]
+        parts = (registry, recorder, board, browser, senders, audio_sockets, imports)
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(part.run()) for part in parts]
+            if sip is not None:
+                running.append(tasks.create_task(sip.run()))
             yield
             for part in running:
                 part.cancel()
