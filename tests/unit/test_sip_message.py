@@ -132,6 +132,9 @@ def test_too_much_of_anything_is_refused() -> None:
         with pytest.raises(Malformed) as caught:
             parse_message(whole.replace(b"Call-ID", "\r\n".join([*more, "Call-ID"]).encode()))
         assert str(caught.value) == "400 Too Much Header"
+    with pytest.raises(Malformed) as hops:
+        parse_message(whole.replace(b"Call-ID", f"Via: {','.join(['SIP/2.0/UDP a'] * 200)}\r\nCall-ID".encode()))
+    assert str(hops.value) == "400 Too Much Header"
     with pytest.raises(SipError) as large:
         parse_message(whole + bytes(70_000))
     assert large.value.status == 513

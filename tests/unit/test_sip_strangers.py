@@ -65,6 +65,7 @@ def test_a_stranger_is_answered_only_so_often() -> None:
         answers += len(ladder.send(Caller(flow=stranger()).request("OPTIONS"), stranger()))
         ladder.now_s += 0.002
     assert 28 <= answers <= 30
+    assert ladder.refused == {"stranger": answers, "silenced": 1000 - answers}
     assert left_behind(ladder) == 0
 
 

@@ -70,6 +70,7 @@ class UserAgent:
         ),
         extensions: tuple[str, ...] = ("timer", "siprec"),
         server: str = "Hearline",
+        refused: Callable[[str], None] = lambda _reason: None,
         rng: Random | None = None,
     ) -> None:
         """Make an endpoint.
@@ -84,12 +85,15 @@ class UserAgent:
             accepts: the body types that a door reads; others get 415.
             extensions: the option tags that a door supports (Supported, Require).
             server: the name in Server and User-Agent.
+            refused: called with `stranger`, `wrong-password` or `silenced` (no answer at all: too many of them) when
+                somebody is turned away; for counters.
             rng: where tags, branches, nonces and jitter come from.
         """
         self._limits = limits or Limits()
         rng = rng or SystemRandom()
         self._stack = Stack(self._limits, contact, server, rng)
         self._authenticate = authenticate
+        self._refused = refused
         self._guard = Guard(realm, password_of, self._limits.nonce_s, self._limits.nonces, rng, algorithms)
         self._doorman = Doorman(self._limits, rng)
         self._accepts = accepts
@@ -205,6 +209,22 @@ class UserAgent:
         """
         call = self._calls.get(dialog.key)
         return call is not None and call.reinvite(sdp, now_s)
+
+    def update(
+        self,
+        dialog: Dialog,
+        body: bytes,
+        content_type: str,
+        now_s: float,
+        *,
+        headers: Iterable[tuple[str, str]] = (),
+    ) -> bool:
+        """Send an UPDATE with a body that is no SDP, such as a request for a snapshot (RFC 7866, section 8.2).
+
+        False as with `reinvite`. Nothing is told when it goes well; `ReinviteFailed` otherwise.
+        """
+        call = self._calls.get(dialog.key)
+        return call is not None and call.update(body, content_type, tuple(headers), now_s)
 
     def dialogs(self) -> list[Dialog]:
         """Return the calls that are not over."""
@@ -348,13 +368,17 @@ class UserAgent:
         # A user who is here already is challenged for each call; whoever guesses passwords has to wait.
         is_known = host in self._known and (verdict is Verdict.STALE or not user)
         if decision is Decision.DROP or not (is_known or self._doorman.admits(host, now_s)):
+            self._refused("silenced")
             return None
         if decision is Decision.CHALLENGE:
+            if user and verdict is Verdict.WRONG:
+                self._refused("wrong-password")
             challenges = self._guard.challenges(host, now_s, stale=verdict is Verdict.STALE)
             self._stack.answer(request, flow, 401, "Unauthorized", headers=challenges)
         elif request.method == "OPTIONS" and self._limits.greet_strangers:
             self._stack.answer(request, flow, 200, "OK")
         else:
+            self._refused("stranger")
             self._stack.answer(request, flow, 403, "Forbidden")
         return None
 

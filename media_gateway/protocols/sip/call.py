@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from media_gateway.protocols.sip import session_timer
-from media_gateway.protocols.sip.dialog import Dialog, DialogState
+from media_gateway.protocols.sip.dialog import Dialog, DialogState, contact_of
 from media_gateway.protocols.sip.digest import Credentials
 from media_gateway.protocols.sip.events import (
     Acked,
@@ -99,6 +99,8 @@ class Call:
             return False
         request = transaction.request
         session, said = self._agreed
+        if self.dialog.state is not DialogState.EARLY and transaction.stage is Stage.TRYING:
+            self.dialog.learn(request, transaction.flow)
         fields = [self._contact(), ALLOW, ("Supported", self._supported), *said, *headers]
         if self.dialog.state is DialogState.EARLY:
             fields = [*copied(request.headers, "record-route"), *fields]
@@ -188,9 +190,10 @@ class Call:
         if offers:
             self._check_turn(request)
         agreed = session_timer.agree(request, self._stack.limits)
-        self.dialog.learn(request, transaction.flow)
+        contact_of(request)
         if not offers:
             session, said = agreed
+            self.dialog.learn(request, transaction.flow)
             headers = [self._contact(), ALLOW, ("Supported", self._supported), *said]
             self._respond(transaction, 200, "OK", now_s, headers)
             self._begin_session(session, now_s)
@@ -254,6 +257,20 @@ class Call:
         if self.dialog.state is not DialogState.CONFIRMED or self._is_busy:
             return False
         self._invite(sdp, now_s, refreshes=False)
+        return True
+
+    def update(self, body: bytes, content_type: str, headers: Fields, now_s: float) -> bool:
+        """Send an UPDATE that offers nothing."""
+        if self.dialog.state is not DialogState.CONFIRMED or self._is_busy:
+            return False
+
+        def final(response: Response | None, status: int, at_s: float) -> None:
+            self._asking = None
+            if status >= 300 and self.dialog.state is not DialogState.ENDED and not self._is_gone(status, at_s):
+                self._emit(ReinviteFailed(self.dialog, status, response.reason if response else "No Answer"))
+
+        fields = [self._contact(), ("Supported", self._supported), *session_timer.asking(self._session)]
+        self._ask("UPDATE", final, now_s, [*fields, *headers, ("Content-Type", content_type)], body)
         return True
 
     @property

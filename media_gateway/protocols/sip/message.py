@@ -22,6 +22,8 @@ from media_gateway.protocols.sip.grammar import (
 
 MAX_MESSAGE_BYTES: Final = 65_536
 MAX_HEADERS: Final = 256
+MAX_VALUES: Final = 128
+"""Of one name: more hops than that nothing takes (Max-Forwards begins at 70)."""
 MAX_LINE_BYTES: Final = 16_384
 
 _COMPACT: Final = {
@@ -82,9 +84,12 @@ class Headers:
         """Return every value of this (long) name, lists taken apart.
 
         Raises:
-            SipError: a list is malformed.
+            SipError: a list is malformed or too long.
         """
-        return [part for value in self._values.get(name.lower(), ()) if value.strip() for part in split_list(value)]
+        found = [part for value in self._values.get(name.lower(), ()) if value.strip() for part in split_list(value)]
+        if len(found) > MAX_VALUES:
+            raise SipError(400, "Too Much Header")
+        return found
 
     def tokens(self, name: str) -> frozenset[str]:
         """Return the values of a list of tokens, in lower case; what is malformed is left out."""
@@ -208,7 +213,7 @@ def parse_message(data: bytes) -> Request | Response:
     if not gap and not head.endswith(b"\r\n"):
         raise bad("message: no end of the headers")
     # Folded lines first; bytes that are not UTF-8 come back out as they were.
-    text = re.sub(r"[ \t]*\r\n[ \t]+", " ", head.decode("utf-8", "surrogateescape"))
+    text = re.sub(r"\r\n[ \t]+", " ", head.decode("utf-8", "surrogateescape"))
     start, *lines = text.rstrip("\r\n").split("\r\n")
     status = _STATUS_LINE.fullmatch(start)
     method = "" if status else start.partition(" ")[0]

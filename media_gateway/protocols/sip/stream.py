@@ -25,13 +25,13 @@ class StreamReader:
     how a pong looks. Where the stream cannot be cut any more, `broken` says why; close the connection then.
     """
 
-    __slots__ = ("_buffer", "_half", "_max_bytes", "_searched", "broken")
+    __slots__ = ("_buffer", "_half", "_max_bytes", "_searched", "_size", "broken")
 
     def __init__(self, max_bytes: int = MAX_MESSAGE_BYTES) -> None:
         self.broken: SipError | None = None
         self._buffer = bytearray()
         self._half = False
-        self._searched = 0
+        self._searched = self._size = 0
         self._max_bytes = max_bytes
 
     @property
@@ -60,21 +60,18 @@ class StreamReader:
         if self._buffer[0] in b"\r\n":
             return self._keep_alive()
         self._half = False
-        end = self._buffer.find(b"\r\n\r\n", max(self._searched - 3, 0))
-        if end < 0:
+        if not self._size:
+            end = self._buffer.find(b"\r\n\r\n", max(self._searched - 3, 0))
             self._searched = len(self._buffer)
-            if len(self._buffer) > self._max_bytes:
+            if end >= 0:
+                self._size = end + 4 + _content_length(bytes(self._buffer[: end + 2]), self._max_bytes)
+            if (self._size or len(self._buffer)) > self._max_bytes:
                 raise SipError(513, "Message Too Large")
+        if not self._size or len(self._buffer) < self._size:
             return None
-        size = end + 4 + _content_length(bytes(self._buffer[: end + 2]), self._max_bytes)
-        if size > self._max_bytes:
-            raise SipError(513, "Message Too Large")
-        if len(self._buffer) < size:
-            self._searched = end
-            return None
-        message = bytes(self._buffer[:size])
-        del self._buffer[:size]
-        self._searched = 0
+        message = bytes(self._buffer[: self._size])
+        del self._buffer[: self._size]
+        self._searched = self._size = 0
         return message
 
     def _keep_alive(self) -> bytes | None:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
+from typing import Final
+
+_SWEEP: Final = 256
+"""So many entries that count no more are borne before they are swept out."""
 
 
 class Alarm:
@@ -19,8 +23,8 @@ class Alarm:
     def set(self, due_s: float | None) -> None:
         """Be due at this time and no other; None: never."""
         if due_s != self.due_s:
-            self.due_s = due_s
-            self._timers.note(self)
+            was_set, self.due_s = self.due_s is not None, due_s
+            self._timers.note(self, was_set=was_set)
 
     def ring(self, now_s: float) -> None:
         """Do what is due."""
@@ -31,18 +35,25 @@ class Alarm:
 class Timers:
     """Everything that is due, soonest first."""
 
-    __slots__ = ("_count", "_heap")
+    __slots__ = ("_count", "_heap", "_stale")
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Alarm]] = []
         self._count = 0
+        self._stale = 0
+        """About how many entries of the heap count no more."""
 
     def alarm(self, on_due: Callable[[float], None]) -> Alarm:
         """Return an alarm that is not set yet."""
         return Alarm(self, on_due)
 
-    def note(self, alarm: Alarm) -> None:
+    def note(self, alarm: Alarm, *, was_set: bool = False) -> None:
         """Take up when `alarm` is due now; what was noted of it before counts no more."""
+        self._stale += was_set
+        if self._stale > _SWEEP and self._stale > len(self._heap) // 2:
+            self._heap = [entry for entry in self._heap if entry[2].due_s == entry[0]]
+            heapq.heapify(self._heap)
+            self._stale = 0
         if alarm.due_s is not None:
             self._count += 1
             heapq.heappush(self._heap, (alarm.due_s, self._count, alarm))
