@@ -102,6 +102,29 @@ def test_the_registrars_time_counts_not_ours() -> None:
     assert starts(ladder.wait(54))[0] == "REGISTER"
 
 
+@pytest.mark.parametrize(
+    ("contacts", "expires_s"),
+    [
+        ("<sip:hearline@203.0.113.99:1024>;expires=45, <sip:desk@192.0.2.1:5060>;expires=7", 45),  # rewritten
+        ("<sip:hearline@203.0.113.99:1024>;expires=45, <sip:hearline@192.0.2.1:5060>;expires=50", 50),
+        ('"broken <sip:x@y>;expires=3', 600),
+        ("<sip:hearline@192.0.2.1:5060>", 600),
+        ("<sip:hearline@192.0.2.1:5060>;expires=99999999999999", 604_800),
+    ],
+)
+def test_which_contact_is_ours(contacts: str, expires_s: int) -> None:
+    ladder, first = began()
+    ladder.send(answer_to(first, 200, "OK", f"Contact: {contacts}"), REGISTRAR)
+    assert ladder.event(Registered).until_s == ladder.now_s + expires_s
+
+
+def test_a_registrar_that_gives_no_time_is_not_hammered() -> None:
+    ladder, first = began()
+    ladder.send(granted(first, 0), REGISTRAR)
+    ladder.event(Registered)
+    assert ladder.wait(4.9) == []
+
+
 def test_without_a_contact_in_the_answer_its_expires_counts() -> None:
     ladder, first = began()
     ladder.send(answer_to(first, 200, "OK", "Expires: 120"), REGISTRAR)

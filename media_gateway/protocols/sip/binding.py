@@ -8,7 +8,7 @@ from typing import Final
 from media_gateway.protocols.sip.digest import Credentials
 from media_gateway.protocols.sip.events import Registered, RegistrationFailed, Unregistered
 from media_gateway.protocols.sip.flow import Flow
-from media_gateway.protocols.sip.grammar import SipError, parse_uri
+from media_gateway.protocols.sip.grammar import SipError, parse_address, parse_uri, split_list
 from media_gateway.protocols.sip.message import Response
 from media_gateway.protocols.sip.registration import Registration
 from media_gateway.protocols.sip.stack import Stack
@@ -17,6 +17,8 @@ from media_gateway.protocols.sip.transactions import ClientTransaction
 
 _REFRESH: Final = (0.5, 0.9)
 """Between which parts of its time a binding is refreshed."""
+_LEAST_S: Final = 5.0
+"""No registrar is asked more often, whatever time it gives."""
 _BACKOFF_S: Final = (30.0, 1800.0)
 """After the first failure, and at most; doubled between, half to all of it by chance (RFC 5626, section 4.5)."""
 _PING_S: Final = {"udp": (24.0, 29.0), "tcp": (95.0, 120.0), "tls": (95.0, 120.0)}
@@ -116,7 +118,7 @@ class Binding:
             ("Call-ID", self._call_id),
             ("Contact", f"{contact};expires={wanted}"),
             ("Expires", str(wanted)),
-            ("Supported", "outbound, path"),
+            ("Supported", "path"),
             *self.credentials.header("REGISTER", target, self._stack.rng),
         ]
         self._cseq += 1
@@ -155,22 +157,27 @@ class Binding:
     def _is_registered(self, response: Response, now_s: float) -> None:
         self._failures = 0
         granted_s = self._granted_s(response)
-        self._alarm.set(now_s + max(granted_s * self._stack.rng.uniform(*_REFRESH), 1.0))
+        self._alarm.set(now_s + max(granted_s * self._stack.rng.uniform(*_REFRESH), _LEAST_S))
         if self._ping_alarm.due_s is None:
             self._next_ping(now_s)
         self._stack.events.append(Registered(self.registration, now_s + granted_s))
 
     def _granted_s(self, response: Response) -> int:
-        """Return for how long the registrar knows us: its word on our Contact, or on all of them."""
-        host, port = self._stack.contact(self.flow)
-        try:
-            for contact in response.addresses("contact"):
+        """Return for how long the registrar knows us: its word on our Contact, which it may have rewritten."""
+        place = self._stack.contact(self.flow)
+        user = parse_uri(self.registration.aor).user
+        said: dict[bool, list[int]] = {True: [], False: []}
+        for value in response.headers.all("contact"):
+            try:
+                contacts = [parse_address(part) for part in split_list(value)]
+            except SipError:
+                continue  # somebody else's, which we cannot read
+            for contact in contacts:
                 expires = contact.parameter("expires")
-                if expires and (contact.uri.host, contact.uri.port) == (host, port):
-                    return min(_seconds(expires), _MOST_S)
-        except SipError:
-            pass  # a Contact of somebody else's that we cannot read
-        return min(_seconds(response.headers.get("expires")) or self._expires_s, _MOST_S)
+                if expires and contact.uri.user == user:
+                    said[(contact.uri.host, contact.uri.port) == place].append(_seconds(expires))
+        known = said[True] or said[False] or [_seconds(response.headers.get("expires")) or self._expires_s]
+        return min(*known, _MOST_S)
 
     def _failed(self, status: int, reason: str, now_s: float, after_s: int = 0) -> None:
         least_s, most_s = _BACKOFF_S
