@@ -52,7 +52,9 @@ _LEAP: Final = 2_000 * SAMPLES_PER_MS
 _INBOX: Final = 512
 """Packets that may wait for the media thread; beyond it the oldest are lost."""
 _SWEEP_BEATS: Final = 5
-"""Every listener is looked after once in so many beats, without packets too."""
+"""Every listener is looked at once in so many beats, without packets too ..."""
+_REST_S: Final = 0.25
+"""... and works if it has not worked for so long, or if nothing has come for a while."""
 _SILENT_S: Final = 0.1
 """How long after its last packet a sender that has announced silence is taken at its word."""
 _SILENT_BYTES: Final = 2
@@ -82,6 +84,8 @@ class Listener:
         """Of the packet that completes a chunk."""
         self.is_woken = False
         """It is on its owner's list."""
+        self._worked_s = 0.0
+        """When it worked last."""
         self._lock = Lock()
         self._made: deque[AudioChunk] = deque()
         """Chunks on their way to the loop."""
@@ -149,10 +153,14 @@ class Listener:
 
     # -- in the media thread
 
+    def is_due(self, now_s: float) -> bool:
+        """Return whether there may be something to do though no chunk is complete."""
+        return now_s - self._worked_s >= _REST_S or (not self._inbox and now_s - self._came_s >= _SILENT_S)
+
     def work(self, now_s: float) -> bool:
         """Decode what has come; return whether there are chunks to deliver."""
         with self._lock:
-            self.is_woken = False
+            self.is_woken, self._worked_s = False, now_s
             if not self._is_closed:
                 self._take_all()
                 self._place(self._order.give_up(now_s))
@@ -343,7 +351,8 @@ class Listeners:
             self._work(woken.popleft(), now_s, post)
         self._beats += 1
         for listener in self._all[self._beats % _SWEEP_BEATS :: _SWEEP_BEATS]:
-            self._work(listener, now_s, post)
+            if listener.is_due(now_s):
+                self._work(listener, now_s, post)
 
     @staticmethod
     def _work(listener: Listener, now_s: float, post: Post) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import random
 import socket
 import struct
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -112,8 +111,9 @@ class RtpPhone:
     def close(self) -> None:
         loop = asyncio.get_running_loop()
         for each in (self.rtp, self.rtcp):
-            loop.remove_reader(each)
-            each.close()
+            if each.fileno() >= 0:
+                loop.remove_reader(each)
+                each.close()
 
     def _read(self) -> None:
         data = self.unseal(self.rtp.recv(2048))
@@ -157,8 +157,3 @@ def captured_udp(path: Path) -> Iterator[tuple[float, bytes]]:
             header = 14 + 4 * (frame[14] & 15)
             size = int.from_bytes(frame[header + 4 : header + 6], "big")
             yield seconds + micros / 1e6, frame[header + 8 : header + size]
-
-
-def now_s() -> float:
-    """The clock that packets are stamped with."""
-    return time.monotonic()

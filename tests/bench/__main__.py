@@ -21,6 +21,7 @@ BENCHES: Final = {
     "recording": "tests.bench.recording",
     "import": "tests.bench.importing",
     "webrtc": "tests.bench.webrtc",
+    "rtp": "tests.bench.rtp",
     "overload": "tests.bench.overload",
     "vocabulary": "tests.bench.vocabulary",
     "diarization": "tests.bench.diarization",

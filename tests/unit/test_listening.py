@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Callable
 
 import numpy as np
@@ -36,8 +35,8 @@ class Ear:
     def __init__(self, codec: Codec = PCMU, *, begins_ms: int = 1_000) -> None:
         self.chunks: list[AudioChunk] = []
         self.listeners = Listeners()
-        self.zero_s = time.monotonic()
         self.listener: Listener = self.listeners.open(self, codec, lambda: 0)
+        self.zero_s = self.listener._zero_s
         self.now_ms = float(begins_ms)
         self._errands: list[Callable[[], None]] = []
 
