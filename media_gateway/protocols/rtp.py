@@ -42,6 +42,8 @@ def parse_rtp(data: bytes) -> RtpPacket | None:
     if len(data) < HEADER_BYTES:
         return None
     first, second, sequence, timestamp, ssrc = _HEADER.unpack_from(data)
+    if first == 0x80:  # nearly all are
+        return RtpPacket(second & 0x7F, sequence, timestamp, ssrc, data[HEADER_BYTES:])
     if first & 0xC0 != 0x80:
         return None
     begin, end = HEADER_BYTES + 4 * (first & 0x0F), len(data)

@@ -72,7 +72,10 @@ class Source:
 
     def admits(self, address: Address, sequence: int, now_s: float) -> bool:
         """Return whether a packet in clear, well-formed and of an agreed payload type, is theirs."""
-        if address in {self._taken, self._announced}:
+        if address == self._taken:
+            self._heard_s = now_s
+            return True
+        if address == self._announced:
             self._take(address, now_s)
             return True
         if self._taken is not None:

@@ -120,7 +120,7 @@ class RtpStream:
         self._pressed_frames = 0
         self._pressed_at = 0
 
-        socket.on_rtp, socket.on_rtcp = self._on_rtp, self._on_rtcp
+        socket.listen(self._on_rtp, self._on_rtcp)
         self._timer: asyncio.TimerHandle | None = None
         self._arm()
 

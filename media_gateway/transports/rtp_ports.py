@@ -21,9 +21,8 @@ from infra.telemetry import logger
 from media_gateway.protocols.rtp_source import canonical
 from media_gateway.protocols.sdp import Address
 
-MAX_DATAGRAM_BYTES: Final = 1500
-"""What libsrtp's buffer takes; a path's MTU is hardly ever more."""
-
+_DATAGRAM_BYTES: Final = 2048
+"""What is read of one; a path's MTU is hardly ever more than 1500."""
 _DRAIN_S: Final = 0.005
 _MAX_ROUNDS: Final = 16
 """Datagrams read of one socket at a time; a flood waits in the kernel, and is lost there."""
@@ -57,8 +56,11 @@ class RtpSocket:
         self.host, self.port = rtp.getsockname()[:2]
         """The address that it is bound to, and RTP's port."""
         self._ports, self._rtp, self._rtcp = ports, rtp, rtcp
-        self.on_rtp: OnDatagram | None = None
-        self.on_rtcp: OnDatagram | None = None
+
+    def listen(self, on_rtp: OnDatagram, on_rtcp: OnDatagram) -> None:
+        """Have what comes handed on from now on; what came before is thrown away."""
+        self._ports.listen(self._rtp, on_rtp)
+        self._ports.listen(self._rtcp, on_rtcp)
 
     def send_rtp(self, data: bytes, address: Address) -> bool:
         """Send from the RTP port; False if it cannot be sent now."""
@@ -70,21 +72,12 @@ class RtpSocket:
 
     def close(self) -> None:
         """Give the ports back. Closing again does nothing."""
-        self.on_rtp = self.on_rtcp = None
         self._ports.release(self)
 
     @property
-    def sockets(self) -> tuple[tuple[socket.socket, OnDatagram], tuple[socket.socket, OnDatagram]]:
-        """Return both sockets, with what takes their datagrams."""
-        return (self._rtp, self._take_rtp), (self._rtcp, self._take_rtcp)
-
-    def _take_rtp(self, data: bytes, address: Address, now_s: float) -> None:
-        if self.on_rtp is not None:
-            self.on_rtp(data, address, now_s)
-
-    def _take_rtcp(self, data: bytes, address: Address, now_s: float) -> None:
-        if self.on_rtcp is not None:
-            self.on_rtcp(data, address, now_s)
+    def sockets(self) -> tuple[socket.socket, socket.socket]:
+        """Return both sockets."""
+        return self._rtp, self._rtcp
 
 
 def _send(opened: socket.socket, data: bytes, address: Address) -> bool:
@@ -135,8 +128,8 @@ class RtpPorts:
             pair = self._bound(port)
             if pair is not None:
                 opened = self._open[port] = RtpSocket(self, *pair)
-                for each, take in opened.sockets:
-                    self._readers[each.fileno()] = (each.recvfrom, take)
+                for each in pair:
+                    self.listen(each, _ignore)
                     self._poll.register(each.fileno(), select.POLLIN)
                 _BUSY_PORTS.inc()
                 self._wake()
@@ -147,13 +140,20 @@ class RtpPorts:
             " are in use by calls, the others by other programs; widen RTP_PORTS"
         )
 
+    def listen(self, opened: socket.socket, take: OnDatagram) -> None:
+        """Have one socket's datagrams handed on."""
+        if self._family == socket.AF_INET6:
+            self._readers[opened.fileno()] = (opened.recvfrom, _in_one_form(take))
+        else:
+            self._readers[opened.fileno()] = (opened.recvfrom, take)
+
     def release(self, opened: RtpSocket) -> None:
         """Close a pair's sockets. Once is enough."""
         if self._open.get(opened.port) is not opened:
             return
         del self._open[opened.port]
         _BUSY_PORTS.dec()
-        for each, _ in opened.sockets:
+        for each in opened.sockets:
             del self._readers[each.fileno()]
             self._poll.unregister(each.fileno())
             each.close()
@@ -192,12 +192,21 @@ class RtpPorts:
         readers = self._readers
         for _ in range(_MAX_ROUNDS):
             ready = self._poll.poll(0)
-            for fd, _ in ready:
-                reader = readers.get(fd)
-                if reader is not None:  # closed by what another one brought
-                    self._read(*reader, now_s)
             if not ready:
                 break
+            for fd, _ in ready:
+                reader = readers.get(fd)
+                if reader is None:  # closed by what another one brought
+                    continue
+                receive, take = reader
+                try:
+                    data, address = receive(_DATAGRAM_BYTES)
+                except OSError:  # an ICMP error of a packet that we sent; or another process was faster
+                    continue
+                try:
+                    take(data, address, now_s)
+                except Exception as error:  # noqa: BLE001  (the outer loop: one call's fault must not silence others)
+                    log.error("RTP packet failed", error=type(error).__name__, detail=str(error)[:200])
         if not self._open:
             self._timer = None
             return
@@ -205,17 +214,13 @@ class RtpPorts:
         self._due_s = max(self._due_s + _DRAIN_S, loop.time())
         self._timer = loop.call_at(self._due_s, self._drain)
 
-    @staticmethod
-    def _read(receive: Callable[[int], tuple[bytes, Any]], take: OnDatagram, now_s: float) -> None:
-        try:
-            data, address = receive(MAX_DATAGRAM_BYTES + 1)
-        except OSError:  # an ICMP error of a packet that we sent; or another process was faster
-            return
-        if len(data) > MAX_DATAGRAM_BYTES:
-            return
-        if len(address) > 2:
-            address = (canonical(address[0]) or address[0], address[1])
-        try:
-            take(data, address, now_s)
-        except Exception as error:  # noqa: BLE001  (the outer loop: one call's fault must not silence the others)
-            log.error("RTP packet failed", error=type(error).__name__, detail=str(error)[:200])
+
+def _ignore(data: bytes, address: Address, now_s: float) -> None:
+    """Throw away what nobody listens to."""
+
+
+def _in_one_form(take: OnDatagram) -> OnDatagram:
+    def taking(data: bytes, address: Address, now_s: float) -> None:
+        take(data, (canonical(address[0]) or address[0], address[1]), now_s)
+
+    return taking

@@ -115,13 +115,15 @@ def plan(port: int, codec: Codec, remote: int, crypto: SdesPair | None) -> Strea
 class Wrapped(asyncio.DatagramProtocol):
     """A socket of asyncio's in the place of an RtpSocket."""
 
-    on_rtp: OnDatagram | None = None
-    on_rtcp: OnDatagram | None = None
+    on_rtp: OnDatagram
+
+    def listen(self, on_rtp: OnDatagram, on_rtcp: OnDatagram) -> None:
+        """Have what comes handed on."""
+        self.on_rtp = on_rtp
 
     def datagram_received(self, data: bytes, addr: tuple[str | Any, int]) -> None:
         """Hand a datagram to the stream."""
-        if self.on_rtp is not None:
-            self.on_rtp(data, addr, time.monotonic())
+        self.on_rtp(data, addr, time.monotonic())
 
     def send_rtcp(self, data: bytes, address: Address) -> bool:
         """Send nothing."""
