@@ -80,12 +80,16 @@ async def _serve(settings: Settings, parent: int | None) -> None:
     from dashboard.app import DashboardDeps, add_dashboard
     from media_gateway.app import add_gateway
     from media_gateway.recording.control import RecordingControl
+    from media_gateway.transports.sip.options import SipUnusable
     from webhooks.app import add_webhooks
 
     base_url = settings.public_base_url or f"http://{settings.hearline_host}:{settings.hearline_port}"
     async with open_database(settings) as pool, open_redis(settings) as redis:
         app = web.Application(client_max_size=BODY_LIMIT_BYTES)
-        gateway = add_gateway(app, settings=settings, pool=pool, redis=redis, base_url=base_url)
+        try:
+            gateway = add_gateway(app, settings=settings, pool=pool, redis=redis, base_url=base_url)
+        except SipUnusable as error:
+            raise UnusableError(str(error)) from error
         control = RecordingControl(gateway.registry.live, gateway.takes_part)
         screens = DashboardDeps(settings, pool, redis, version("hearline"), metrics_dir=metrics_dir(), control=control)
         add_dashboard(app, screens)
@@ -106,7 +110,11 @@ async def _serve(settings: Settings, parent: int | None) -> None:
             on_status=on_status,
         )
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=5)
-        await runner.setup()
+        try:
+            await runner.setup()
+        except SipUnusable as error:
+            await runner.cleanup()
+            raise UnusableError(str(error)) from error
         try:
             site = web.TCPSite(runner, settings.hearline_host, settings.hearline_port)
             try:

@@ -34,6 +34,7 @@ class SipHouse:
         media = Listeners()
         self.clock.add(media)
         limits = options.pop("limits", None)
+        stream_limits = options.pop("stream_limits", None)
         chosen = {"port": 0, "tls_port": 0, "trunks": LOOPBACK, "rtp_ports": range(24_000, 25_000), **options}
         self.door = SipDoor(
             self.registry,
@@ -43,6 +44,7 @@ class SipHouse:
             SipOptions(**chosen),
             meter=self.meter,
             limits=limits,
+            stream_limits=stream_limits,
             told=self.problems.append,
         )
 

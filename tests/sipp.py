@@ -42,6 +42,8 @@ class Ran:
     errors: str
     calls: dict[str, int]
     """sipp's own counters at the end, such as SuccessfulCall and FailedCall."""
+    times_ms: tuple[float, ...] = ()
+    """How long what the scenario measures took, each time."""
 
     def check(self) -> Ran:
         """Fail the test unless every call went as its scenario says."""
@@ -81,7 +83,7 @@ async def sipp(
         *("-t", "u1" if transport == "udp" else "t1", "-s", to, "-m", str(calls), "-nostdin"),
         *("-timeout", f"{within_s:.0f}s", "-timeout_error", "-trace_err", "-error_file", str(directory / "errors")),
         *("-p", str(local_port if local_port is not None else free_port())),
-        *("-trace_stat", "-stf", str(directory / "stat"), "-fd", "1"),
+        *("-trace_stat", "-stf", str(directory / "stat"), "-fd", "1", "-trace_rtt", "-rtt_freq", "1"),
         *(("-r", str(rate), "-rp", "1000") if rate is not None else ()),
         *(("-trace_msg", "-message_file", str(directory / "messages")) if trace else ()),
         f"127.0.0.1:{port}",
@@ -98,7 +100,8 @@ async def sipp(
     if "can't create raw" in errors.lower() or "Operation not permitted" in errors:
         missing("sipp may not send captured packets here (it needs root)")
     assert process.returncode is not None
-    return Ran(process.returncode, _text(directory / "messages"), errors, _counters(directory / "stat"))
+    counters, times_ms = _counters(directory / "stat"), _times_ms(directory)
+    return Ran(process.returncode, _text(directory / "messages"), errors, counters, times_ms)
 
 
 async def ended(process: asyncio.subprocess.Process, within_s: float = 5.0) -> None:
@@ -192,6 +195,11 @@ def _counters(path: Path) -> dict[str, int]:
         return {}
     pairs = zip(lines[0].split(";"), lines[-1].split(";"), strict=False)
     return {name.removesuffix("(C)"): int(value) for name, value in pairs if name.endswith("(C)") and value.isdigit()}
+
+
+def _times_ms(directory: Path) -> tuple[float, ...]:
+    lines = [line for path in directory.glob("*_rtt.csv") for line in _text(path).splitlines()[1:]]
+    return tuple(float(line.split(";")[1]) for line in lines)
 
 
 def heard_level(samples: Samples) -> float:

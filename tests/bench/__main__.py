@@ -29,6 +29,7 @@ BENCHES: Final = {
     "front": "tests.bench.front",
     "languages": "tests.bench.languages",
     "capacity": "tests.bench.capacity",
+    "sip": "tests.bench.sip",
 }
 
 

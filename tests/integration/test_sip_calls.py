@@ -15,9 +15,12 @@ import pytest
 from infra.model import Call
 from media_gateway.audio import resampler
 from media_gateway.protocols.sip.message import Response, parse_message
+from media_gateway.transports.rtp import StreamLimits
+from media_gateway.transports.sip.options import SipUnusable
 from tests.certificates import write_certificate
 from tests.conftest import TEST_DATA, until
 from tests.fakes.gateway import FakeCall
+from tests.fakes.house import FakePeer, Person
 from tests.sip_house import SipHouse, sip_house
 from tests.sip_peers import kamailio
 from tests.sipp import heard_level, sipp, tls_relay, write_capture
@@ -71,6 +74,16 @@ class Wire(asyncio.DatagramProtocol):
             body,
         ]
         self._transport.sendto("\r\n".join(lines).encode())
+
+
+class Page:
+    """An agent's page that only has to be there."""
+
+    def show(self) -> None:
+        """Do nothing."""
+
+    def tell(self, detail: str) -> None:
+        """Do nothing."""
 
 
 @pytest.fixture
@@ -236,6 +249,12 @@ async def test_a_trunk_of_kamailios_logs_in(tmp_path: Path) -> None:
         assert (call.call.to_number, call.ended) == ("+15550199", "completed")
 
 
+async def test_a_port_in_use_is_told_in_words(house: SipHouse, tmp_path: Path) -> None:
+    second = SipHouse(tmp_path / "second", port=house.port)
+    with pytest.raises(SipUnusable, match=f"127.0.0.1:{house.port} .*set SIP_HOST or SIP_PORT"):
+        await second.door.open()
+
+
 async def test_without_a_port_for_its_audio_a_call_is_put_off(tmp_path: Path) -> None:
     async with sip_house(tmp_path / "house", rtp_ports=range(25_000, 25_002)) as house:
         async with asyncio.TaskGroup() as tasks:
@@ -268,6 +287,35 @@ async def test_a_call_that_the_switchboard_ends_gets_a_bye(house: SipHouse, data
     house.directory.queues[0] = replace(house.directory.queues[0], max_waiting=0, on_timeout="hangup")
     (await house.sipp("waits", ms=30_000)).check()
     assert [call.ended for call in house.calls] == ["nobody answered"]
+
+
+async def test_a_caller_who_has_fallen_silent_is_hung_up_on(tmp_path: Path) -> None:
+    async with sip_house(tmp_path / "house", stream_limits=StreamLimits(lost_after_s=1.5)) as house:
+        (await house.sipp("waits", ms=20_000)).check()
+        assert [call.ended for call in house.calls] == ["no audio"]
+        await until(house.is_idle)
+
+
+async def test_a_held_caller_may_be_silent(tmp_path: Path, data_dir: Path) -> None:
+    async with sip_house(tmp_path / "house", stream_limits=StreamLimits(lost_after_s=1.5)) as house:
+        (await house.sipp("hold")).check()
+        (call,) = house.calls
+        assert call.ended == "completed"
+
+
+async def test_an_agent_sees_that_the_caller_has_put_us_on_hold(house: SipHouse, data_dir: Path) -> None:
+    house.board.connect(phone := await house.board.phone_of(Person("ann")), screen := Page())
+    house.board.set_status(phone, "online")
+    async with asyncio.TaskGroup() as tasks:
+        calling = tasks.create_task(house.sipp("hold"))
+        await until(lambda: phone.offer)
+        house.board.answer(phone, screen)
+        line = await house.board.line(phone.user, None)
+        line.connect(FakePeer("ann"))
+        line.on_state("connected")
+    calling.result().check()
+    stages = [stage for stage, _ in house.calls[0].stages]
+    assert stages[stages.index("talking") :] == ["talking", "held", "talking"]
 
 
 @pytest.mark.slow

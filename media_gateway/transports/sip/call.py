@@ -28,7 +28,7 @@ from media_gateway.protocols.sdp_plan import (
 from media_gateway.protocols.sip.events import Acked, Cancelled, Ended, Event, InfoKey, Invite, Reinvite
 from media_gateway.switchboard.board import Directory, Switchboard
 from media_gateway.switchboard.conversation import Conversation
-from media_gateway.transports.rtp import RtpStream
+from media_gateway.transports.rtp import RtpStream, StreamLimits
 from media_gateway.transports.rtp_ports import NoPortsLeft, RtpPorts, RtpSocket
 from media_gateway.transports.sip.endpoint import Endpoint, Headers
 from media_gateway.transports.sip.identity import Parties
@@ -71,6 +71,7 @@ class Rooms:
     public_host: str | None
     """The address that peers reach us under; None: the one that their request came to."""
     srtp: SrtpPolicy
+    limits: StreamLimits
 
 
 class SipCall:
@@ -185,6 +186,7 @@ class SipCall:
             on_key=lambda digit: self._on_key(digit, "rtp"),
             on_lost=lambda _why: self._end("no audio"),
             signalled_from=self._signalled_from,
+            limits=rooms.limits,
         )
         self._begun.set()
 

@@ -19,6 +19,7 @@ from media_gateway.protocols.sip.flow import Flow
 from media_gateway.protocols.sip.limits import Limits
 from media_gateway.protocols.sip.message import Request
 from media_gateway.switchboard.board import Directory, Switchboard
+from media_gateway.transports.rtp import StreamLimits
 from media_gateway.transports.rtp_ports import RtpPorts
 from media_gateway.transports.sip.call import DOOR, LATER, Rooms, SipCall, call_id
 from media_gateway.transports.sip.endpoint import Endpoint
@@ -61,6 +62,7 @@ class SipDoor:
         meter: Meter | None = None,
         tenant_id: UUID = DEFAULT_TENANT,
         limits: Limits | None = None,
+        stream_limits: StreamLimits | None = None,
         told: Callable[[str | None], None] = lambda _problem: None,
     ) -> None:
         """`media`: beats on the media clock. `told`: what is wrong with the registration; None: nothing."""
@@ -90,6 +92,7 @@ class SipDoor:
         self._directory = directory
         self._media = media
         self._tenant_id = tenant_id
+        self._stream_limits = stream_limits or StreamLimits()
         self._tasks: asyncio.TaskGroup | None = None
 
     async def open(self) -> None:
@@ -181,6 +184,7 @@ class SipDoor:
             tenant_id=self._tenant_id,
             public_host=self._public_host,
             srtp=self.options.srtp,
+            limits=self._stream_limits,
         )
         account = self.options.account
         trusted = self.trust.origin(invite.flow.remote[0], invite.flow.kind, invite.flow.id) != "stranger"
