@@ -13,6 +13,7 @@ from infra.telemetry import logger
 from media_gateway.listening import Listener
 from media_gateway.listening import Listeners as MediaListeners
 from media_gateway.ports import CallHandle, CallRefused, CallRegistry, Meter
+from media_gateway.protocols.multipart import MultipartError, split_body
 from media_gateway.protocols.sdp import SdpError, parse_sdp
 from media_gateway.protocols.sdp_plan import (
     Answer,
@@ -134,10 +135,8 @@ class SipCall:
 
     def _prepare(self) -> bytes:
         """Return the session description that we answer or offer, and have a port for it. Raises Refusal."""
-        body = self._invite.offer
-        if body is None and self._invite.request.body:
-            raise Refusal(488, "Not Acceptable Here", "no-offer")
         try:
+            body = offer_in(self._invite)
             if body is None:
                 self._socket = self._rooms.ports.allocate()
                 self._offered = plan_offer(replace(self._media, ports={0: self._socket.port}))
@@ -151,6 +150,8 @@ class SipCall:
             self._agreed = plan_answer(offer, replace(self._media, ports=ports))
             if not self._agreed.streams:
                 raise Refusal(488, "Not Acceptable Here", "no-audio")
+        except MultipartError:
+            raise Refusal(400, "Bad Body", "bad-offer") from None
         except SdpError as error:
             phrase = "Bad Session Description" if error.status == 400 else "Not Acceptable Here"
             raise Refusal(error.status, phrase, "bad-offer" if error.status == 400 else "no-audio") from None
@@ -235,12 +236,17 @@ class SipCall:
             endpoint.refuse(event, 491, "Request Pending")
             return
         media = replace(self._media, before=self._agreed)
-        if event.offer is None:
+        try:
+            body = offer_in(event)
+        except (MultipartError, SdpError):
+            endpoint.refuse(event, 400, "Bad Body")
+            return
+        if body is None:
             self._offered = plan_offer(replace(media, ports={0: self._socket.port}))
             endpoint.accept(event, self._offered.sdp)
             return
         try:
-            offer = parse_sdp(event.offer)
+            offer = parse_sdp(body)
             lines = acceptable(offer, media)
             assert self._plan is not None
             line = self._plan.index if self._plan.index in lines else next(iter(lines), 0)
@@ -336,6 +342,21 @@ class SipCall:
             self._rooms.endpoint.bye(self._dialog)
         self._begun.set()
         self._on_over(self)
+
+
+def offer_in(message: Invite | Reinvite) -> bytes | None:
+    """Return the session description that came, alone or among other documents; None: the offer is to be ours.
+
+    Raises:
+        MultipartError: the body cannot be taken apart.
+        SdpError: there are documents, but no session description (488).
+    """
+    if message.offer is not None or not message.request.body:
+        return message.offer
+    for part in split_body(message.request.content_type, message.request.body):
+        if part.media_type == "application/sdp":
+            return part.content
+    raise SdpError("no session description", 488)
 
 
 def call_id(tenant_id: UUID, invite: Invite) -> UUID:

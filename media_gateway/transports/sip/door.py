@@ -81,6 +81,7 @@ class SipDoor:
             password_of=self.trust.users.get,
             contact=self._contact,
             algorithms=_ALGORITHMS,
+            refused=self._count_refused,
         )
         self.endpoint = Endpoint(agent, self._count_refused)
         self.endpoint.on_invite = self._on_invite
@@ -148,10 +149,7 @@ class SipDoor:
     def _decide(self, _request: Request, flow: Flow) -> Decision:
         if self.trust.origin(flow.remote[0], flow.kind, flow.id) != "stranger":
             return Decision.TRUST
-        if self.trust.users:
-            return Decision.CHALLENGE
-        self._count_refused("stranger")
-        return Decision.REFUSE
+        return Decision.CHALLENGE if self.trust.users else Decision.REFUSE
 
     def _contact(self, flow: Flow) -> tuple[str, int]:
         """Return what peers are told to reach us under: where we listen for their kind of flow."""
