@@ -28,6 +28,7 @@ from tests.speech import speech
 
 pytestmark = [pytest.mark.sipp, pytest.mark.timeout(120)]
 
+OFFER = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 31998 RTP/AVP 8\r\n"
 DTMF_1 = "sipp_dtmf_2833_1.pcap"
 
 
@@ -180,11 +181,10 @@ async def test_the_offer_may_be_ours(house: SipHouse, data_dir: Path) -> None:
 
 async def test_what_is_repeated_is_done_once(house: SipHouse) -> None:
     async with Wire.to(house.port) as wire:
-        offer = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 31998 RTP/AVP 8\r\n"
         for _ in range(3):
-            wire.send("INVITE", 1, "first", body=offer)
+            wire.send("INVITE", 1, "first", body=OFFER)
         await until(lambda: wire.answers("INVITE", 200))
-        wire.send("INVITE", 1, "first", body=offer)
+        wire.send("INVITE", 1, "first", body=OFFER)
         await until(lambda: len(wire.answers("INVITE", 200)) >= 2)
         wire.send("ACK", 1, "second", to=wire.answers("INVITE", 200)[0])
         await until(lambda: house.board.conversations)
@@ -197,8 +197,7 @@ async def test_what_is_repeated_is_done_once(house: SipHouse) -> None:
 
 
 async def test_an_offer_may_come_among_other_documents(house: SipHouse) -> None:
-    offer = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 31998 RTP/AVP 8\r\n"
-    parts = [f"Content-Type: application/sdp\r\n\r\n{offer}", "Content-Type: application/pidf+xml\r\n\r\n<presence/>"]
+    parts = [f"Content-Type: application/sdp\r\n\r\n{OFFER}", "Content-Type: application/pidf+xml\r\n\r\n<presence/>"]
     body = "".join(f"--here\r\n{part}\r\n" for part in reversed(parts)) + "--here--\r\n"
     async with Wire.to(house.port) as wire:
         wire.send("INVITE", 1, "first", body=body, content_type="multipart/mixed;boundary=here")
@@ -280,6 +279,26 @@ async def test_a_trunk_of_kamailios_logs_in(tmp_path: Path) -> None:
             (await sipp("short", proxy.port, tmp_path)).check()
         (call,) = house.calls
         assert (call.call.to_number, call.ended) == ("+15550199", "completed")
+
+
+async def test_it_may_listen_on_every_address(tmp_path: Path, data_dir: Path) -> None:
+    async with sip_house(tmp_path / "house", host="0.0.0.0") as house:
+        (await house.sipp("call", ms=2500)).check()
+        (call,) = house.calls
+        assert heard_level(customer(call)) > 200, "the session description named an address that audio finds"
+
+
+async def test_behind_nat_the_address_that_is_told_is_the_public_one(tmp_path: Path) -> None:
+    async with (
+        sip_house(tmp_path / "house", public_host="localhost", host="0.0.0.0") as house,
+        Wire.to(house.port) as wire,
+    ):
+        wire.send("INVITE", 1, "first", body=OFFER)
+        await until(lambda: wire.answers("INVITE", 200))
+        answer = wire.answers("INVITE", 200)[0]
+        assert b"c=IN IP4 127.0.0.1\r\n" in answer.body
+        assert answer.addresses("contact")[0].uri.host == "127.0.0.1"
+        wire.send("ACK", 1, "second", to=answer)
 
 
 async def test_a_port_in_use_is_told_in_words(house: SipHouse, tmp_path: Path) -> None:

@@ -8,9 +8,11 @@ import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 from redis.asyncio import Redis
 
+from dashboard.health import Drain, Health
 from infra.bus.presence import Presence
 from media_gateway.transports.sip.options import Account, Way
 from tests.certificates import write_certificate
@@ -92,12 +94,17 @@ async def test_a_registrars_certificate_has_to_be_good(tmp_path: Path) -> None:
     server.close()
 
 
-async def test_every_gateways_trouble_is_known_until_it_is_over(redis: Redis) -> None:
+async def test_every_gateways_trouble_is_known_until_it_is_over(pool: asyncpg.Pool, redis: Redis) -> None:
     presence = Presence(redis)
     assert await presence.sip_problems() == []
     await presence.sip_problem("one", "pbx.test:5060 (udp) answered 403 Forbidden")
     await presence.sip_problem("two", "pbx.test:5060 (udp) answered 403 Forbidden")
     assert await presence.sip_problems() == ["pbx.test:5060 (udp) answered 403 Forbidden"]
+    health = Health(pool, redis, Drain())
+    async with asyncio.TaskGroup() as tasks:
+        watching = tasks.create_task(health.watch())
+        await until(lambda: "sip" in health.degraded)
+        watching.cancel()
     await presence.sip_problem("one", None)
     await presence.sip_problem("two", None)
     assert await presence.sip_problems() == []

@@ -27,32 +27,32 @@ def invite(
 
 
 def test_from_and_the_request_uri_say_it() -> None:
-    assert parties(invite(), trusted=False) == Parties("1001", "+15550199")
-    assert parties(invite(uri="tel:+15550199"), trusted=False).called == "+15550199"
-    assert parties(invite(uri="sip:+15550199;phone-context=x@h"), trusted=False).called == "+15550199"
+    assert parties(invite()) == Parties("1001", "+15550199")
+    assert parties(invite(uri="tel:+15550199")).called == "+15550199"
+    assert parties(invite(uri="sip:+15550199;phone-context=x@h")).called == "+15550199"
 
 
-def test_an_asserted_identity_counts_from_trusted_peers_alone() -> None:
+def test_an_asserted_identity_goes_before_from() -> None:
     asserted = invite("P-Asserted-Identity: <sip:+15550100@pbx.test>, <tel:+15550101>")
-    assert parties(asserted, trusted=True).caller == "+15550100"
-    assert parties(asserted, trusted=False).caller == "1001"
-    assert parties(invite("P-Asserted-Identity: nonsense <"), trusted=True).caller == "1001"
+    assert parties(asserted).caller == "+15550100"
+    assert parties(invite("P-Asserted-Identity: nonsense <")).caller == "1001"
+    assert parties(invite("P-Asserted-Identity: <sip:anonymous@pbx.test>")).caller == "1001"
 
 
 @pytest.mark.parametrize("privacy", ["id", "user;id", "Id;critical"])
 def test_who_wants_to_stay_unknown_does(privacy: str) -> None:
     request = invite("P-Asserted-Identity: <sip:+15550100@pbx.test>", f"Privacy: {privacy}")
-    assert parties(request, trusted=True) == Parties(None, "+15550199")
+    assert parties(request) == Parties(None, "+15550199")
 
 
 def test_anonymous_is_nobodys_number() -> None:
     request = invite(sender='"Anonymous" <sip:anonymous@anonymous.invalid>')
-    assert parties(request, trusted=False).caller is None
+    assert parties(request).caller is None
 
 
 def test_a_call_to_our_own_name_at_a_registrar_is_for_the_number_in_to() -> None:
     request = invite(uri="sip:hearline@192.0.2.9:5060", to="<sip:+15550199@pbx.test>")
-    assert parties(request, trusted=True, ours="hearline").called == "+15550199"
-    assert parties(request, trusted=True).called == "hearline"
+    assert parties(request, ours="hearline").called == "+15550199"
+    assert parties(request).called == "hearline"
     same = invite(uri="sip:hearline@192.0.2.9:5060", to="<sip:hearline@pbx.test>")
-    assert parties(same, trusted=True, ours="hearline").called == "hearline"
+    assert parties(same, ours="hearline").called == "hearline"

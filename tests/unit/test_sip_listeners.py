@@ -124,15 +124,19 @@ async def test_what_cannot_be_cut_ends_the_connection(peer: Peer) -> None:
 
 
 async def test_there_are_only_so_many_connections() -> None:
-    peer = Peer(ListenerLimits(connections=5, per_address=2))
+    peer = Peer(ListenerLimits(connections=3, per_stranger=2))
     await peer.listeners.open("127.0.0.1", 0)
     opened = [await asyncio.open_connection("127.0.0.1", peer.listeners.ports["tcp"]) for _ in range(4)]
     await until(lambda: peer.refused["too-many-connections"] == 2)
     assert len(peer.listeners.connections) == 2
+    peer.listeners.trusts = lambda address: address == "127.0.0.1"
+    opened += [await asyncio.open_connection("127.0.0.1", peer.listeners.ports["tcp"]) for _ in range(2)]
+    await until(lambda: len(peer.listeners.connections) == 3)
+    await until(lambda: peer.refused["too-many-connections"] == 3)
     for _, writer in opened:
         writer.close()
     await until(lambda: not peer.listeners.connections)
-    assert not peer.listeners.addresses, "nothing is kept of those who are gone"
+    assert not peer.listeners.strangers, "nothing is kept of those who are gone"
     await peer.listeners.close()
 
 

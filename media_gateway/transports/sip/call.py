@@ -226,7 +226,8 @@ class SipCall:
                 raise SdpError("no audio", 488)
         except SdpError:
             self._rooms.meter.refused(DOOR, "bad-answer")
-            self._end("no audio agreed")
+            if self._agreed is None:  # else the call goes on as it was
+                self._end("no audio agreed")
             return
         self._settle(agreed)
 

@@ -83,7 +83,7 @@ class SipDoor:
             algorithms=_ALGORITHMS,
             refused=self._count_refused,
         )
-        self.endpoint = Endpoint(agent, self._count_refused)
+        self.endpoint = Endpoint(agent, self._count_refused, self.trust.covers)
         self.endpoint.on_invite = self._on_invite
         self.registrar: Registrar | None = None
         if options.account is not None:
@@ -105,7 +105,8 @@ class SipDoor:
         options = self.options
         try:
             if self._public_host is not None:
-                self._public_host = await _address(self._public_host)
+                family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+                self._public_host = await _address(self._public_host, family)
             await self.endpoint.open(options.host, options.port, options.tls_port, options.tls)
         except OSError as error:
             why = error.strerror or str(error)
@@ -185,8 +186,7 @@ class SipDoor:
             limits=self._stream_limits,
         )
         account = self.options.account
-        trusted = self.trust.origin(invite.flow.remote[0], invite.flow.kind, invite.flow.id) != "stranger"
-        who = parties(invite.request, trusted=trusted, ours=account.user if account else None)
+        who = parties(invite.request, ours=account.user if account else None)
         call = SipCall(rooms, invite, who, on_over=self._forget)
         self.calls[call.call.id] = call
         self.endpoint.sessions[invite.dialog] = call
@@ -210,10 +210,10 @@ class SipDoor:
         self.calls.pop(call.call.id, None)
 
 
-async def _address(host: str) -> str:
+async def _address(host: str, family: socket.AddressFamily) -> str:
     """Return a host's IP address."""
     try:
         return str(ipaddress.ip_address(host))
     except ValueError:
-        found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_DGRAM)
+        found = await asyncio.get_running_loop().getaddrinfo(host, None, family=family, type=socket.SOCK_DGRAM)
         return str(found[0][4][0])

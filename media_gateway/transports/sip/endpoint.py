@@ -50,10 +50,13 @@ class SipSession(Protocol):
 class Endpoint:
     """One user agent, its sockets and its calls. On the event loop."""
 
-    def __init__(self, agent: UserAgent, refused: Callable[[str], None]) -> None:
-        """`refused`: told the reason, a word, when a connection is closed because of what its peer did."""
+    def __init__(self, agent: UserAgent, refused: Callable[[str], None], trusts: Callable[[str], bool]) -> None:
+        """`refused`: told the reason, a word, when a connection is closed because of what its peer did.
+
+        `trusts`: whether an address may hold as many connections as it likes.
+        """
         self.agent = agent
-        self.listeners = Listeners(self._received, self._lost, refused=refused)
+        self.listeners = Listeners(self._received, self._lost, refused=refused, trusts=trusts)
         self.on_invite: Callable[[Invite], None] = lambda _invite: None
         self.on_registration: Callable[[RegistrationEvent], None] = lambda _event: None
         self.on_lost: Callable[[Flow], None] = lambda _flow: None

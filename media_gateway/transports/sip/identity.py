@@ -20,26 +20,23 @@ class Parties:
     called: str | None
 
 
-def parties(request: Request, *, trusted: bool, ours: str | None = None) -> Parties:
+def parties(request: Request, *, ours: str | None = None) -> Parties:
     """Return who calls and whom.
 
     Whom: the Request-URI says. Where that is only our own name at a registrar (`ours`), To has the number dialled.
-    Who: From, or from a peer that is `trusted` to have checked it P-Asserted-Identity (RFC 3325, section 9.1). A
-    caller who wants to stay unknown does (Privacy, RFC 3323, section 4.2).
+    Who: P-Asserted-Identity, or From where there is none (RFC 3325, section 9.1; only peers whom we trust are let in
+    at all). A caller who wants to stay unknown does (Privacy, RFC 3323, section 4.2).
     """
     called = _said(request.uri)
     if ours is not None and called in {ours, None}:
         called = _said(request.to.uri) or called
     if request.headers.tokens("privacy") & {"id", "user"}:
         return Parties(None, called)
-    caller = _said(request.sender.uri)
-    if trusted:
-        try:
-            asserted = [_said(address.uri) for address in request.addresses("p-asserted-identity")]
-        except SipError:
-            asserted = []
-        caller = next((number for number in asserted if number is not None), caller)
-    return Parties(caller, called)
+    try:
+        asserted = [_said(address.uri) for address in request.addresses("p-asserted-identity")]
+    except SipError:
+        asserted = []
+    return Parties(next((number for number in asserted if number), _said(request.sender.uri)), called)
 
 
 def _said(uri: Uri) -> str | None:

@@ -37,10 +37,12 @@ Address = tuple[str, int]
 class ListenerLimits:
     """What peers may do to the sockets."""
 
-    connections: int = 512
+    connections: int = 2048
     """All TCP and TLS connections that peers have made; one more is closed at once."""
-    per_address: int = 32
-    """The same, from one address."""
+    strangers: int = 512
+    """The same, from addresses that are not trusted."""
+    per_stranger: int = 16
+    """The same, from one such address."""
     message_s: float = 10.0
     """For a TLS handshake, for the first message, and for the rest of one that has begun."""
     idle_s: float = 900.0
@@ -59,17 +61,28 @@ class Listeners:
     """The open sockets. `received` gets each whole message, `lost` each connection that is gone."""
 
     def __init__(
-        self, received: Received, lost: Lost, *, limits: ListenerLimits | None = None, refused: Callable[[str], None]
+        self,
+        received: Received,
+        lost: Lost,
+        *,
+        refused: Callable[[str], None],
+        trusts: Callable[[str], bool] = lambda _address: False,
+        limits: ListenerLimits | None = None,
     ) -> None:
-        """`refused`: told the reason, a word, when a connection is closed because of what its peer did."""
+        """`refused`: told the reason, a word, when a connection is closed because of what its peer did.
+
+        `trusts`: whether an address may hold as many connections as it likes.
+        """
         self.limits = limits or ListenerLimits()
         self.received = received
         self.lost = lost
         self.refused = refused
+        self.trusts = trusts
         self.tasks: asyncio.TaskGroup | None = None
         """Owns the connections that are being made; without it, none are."""
         self.connections: dict[int, Connection] = {}
-        self.addresses: Counter[str] = Counter()
+        self.strangers: Counter[str] = Counter()
+        """Their connections by address."""
         self.ports: dict[FlowKind, int] = {}
         """The ports that are listened on."""
         self._datagrams: asyncio.DatagramTransport | None = None
@@ -210,6 +223,15 @@ class Listeners:
         self._datagrams = None
         await asyncio.sleep(0)
 
+    def has_room(self, address: str, *, stranger: bool) -> bool:
+        """Return whether one connection more may come from there."""
+        limits = self.limits
+        if len(self.connections) >= limits.connections:
+            return False
+        if not stranger:
+            return True
+        return self.strangers.total() < limits.strangers and self.strangers[address] < limits.per_stranger
+
     def next_id(self) -> int:
         """Return a number that no connection has had; 0 is the datagrams'."""
         self._last_id += 1
@@ -248,22 +270,23 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._whole_s = self._last_s = asyncio.get_running_loop().time()
         self._has_spoken = False
+        self._is_stranger = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection in, if there is room for it."""
-        listeners, limits = self._listeners, self._listeners.limits
+        listeners = self._listeners
         transport = cast("asyncio.Transport", transport)  # uvloop's are, but do not say so
         local, remote = (transport.get_extra_info(name) or ("", 0) for name in ("sockname", "peername"))
-        if not self.ours and (
-            len(listeners.connections) >= limits.connections or listeners.addresses[remote[0]] >= limits.per_address
-        ):
+        self._is_stranger = not self.ours and not listeners.trusts(remote[0])
+        if not listeners.has_room(remote[0], stranger=self._is_stranger):
             listeners.refused("too-many-connections")
             transport.abort()
             return
         self._transport = transport
         self.flow = Flow(self._kind, local[:2], remote[:2], listeners.next_id())
         listeners.connections[self.flow.id] = self
-        listeners.addresses[remote[0]] += 1
+        if self._is_stranger:
+            listeners.strangers[remote[0]] += 1
 
     def data_received(self, data: bytes) -> None:
         """Hand on what has become whole, keep-alives too (RFC 5626, section 4.4.1)."""
@@ -285,9 +308,10 @@ class Connection(asyncio.Protocol):
             return
         self._transport = None
         address = self.flow.remote[0]
-        listeners.addresses[address] -= 1
-        if not listeners.addresses[address]:
-            del listeners.addresses[address]
+        if self._is_stranger:
+            listeners.strangers[address] -= 1
+            if not listeners.strangers[address]:
+                del listeners.strangers[address]
         listeners.lost(self.flow)
 
     def leads_to(self, flow: Flow) -> bool:

@@ -20,10 +20,16 @@ from media_gateway.transports.sip.trust import Trust
 log = logger(__name__)
 
 _REGISTERED: Final = Gauge(
-    "hearline_sip_registered", "Whether the SIP registration holds (1) or not (0)", multiprocess_mode="livemin"
+    "hearline_sip_registered",
+    "Whether the SIP registration holds (1) or not (0)",
+    ["registrar"],
+    multiprocess_mode="livemin",
 )
 _AGAIN_S: Final = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Between two tries to reach the registrar."""
+
+_PHRASE: Final = 60
+"""Characters of a registrar's own words that are shown."""
 
 State = Literal["trying", "registered", "failed"]
 
@@ -50,13 +56,14 @@ class Registrar:
         self._lost = asyncio.Event()
         self._leaving = False
         self._until_s = 0.0
+        self._registered = _REGISTERED.labels(account.place)
         self._problem: str | None = None
         endpoint.on_registration = self._on_event
         endpoint.on_lost = self._on_lost
 
     async def run(self) -> None:
         """Stay registered, until we leave."""
-        _REGISTERED.set(0)
+        self._registered.set(0)
         tries = 0
         while not self._leaving:
             try:
@@ -95,21 +102,21 @@ class Registrar:
             if self.state != "registered":
                 log.info("sip registered", registrar=self.account.place)
             self.state = "registered"
-            _REGISTERED.set(1)
+            self._registered.set(1)
             self._tell(None)
         elif isinstance(event, RegistrationFailed):
-            self._fail(f"{self.account.place} answered {event.status} {event.reason}")
+            self._fail(f"{self.account.place} answered {event.status} {event.reason[:_PHRASE]}")
             if time.monotonic() >= self._until_s:
                 self._trust.unregistered()
         else:
             self._trust.unregistered()
-            _REGISTERED.set(0)
+            self._registered.set(0)
 
     def _fail(self, problem: str) -> None:
         if self._problem != problem:
             log.error("sip registration failed", problem=problem)
         self.state = "failed"
-        _REGISTERED.set(0)
+        self._registered.set(0)
         self._tell(problem)
 
     def _tell(self, problem: str | None) -> None:
