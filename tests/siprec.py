@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import re
-from collections.abc import Sequence
+import socket
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from uuid import uuid4
 
+from media_gateway.audio import Samples, encode
+from media_gateway.protocols.rtp import rtp_packet
+from media_gateway.protocols.sdp import parse_sdp
+from media_gateway.protocols.sip.message import Request, Response, parse_message
 from tests.conftest import TEST_DATA
 
 VENDORS = {
@@ -94,3 +102,124 @@ def body_of(sdp: bytes | None, about: bytes | None) -> tuple[str, bytes]:
     mark = f"--{BOUNDARY}".encode()
     whole = b"".join(mark + b"\r\n" + part + b"\r\n" for part in parts) + mark + b"--\r\n"
     return f"multipart/mixed;boundary={BOUNDARY}", whole
+
+
+class RecordingClient(asyncio.DatagramProtocol):
+    """A recording client on loopback: SIP over UDP, and an RTP socket for each of its streams."""
+
+    def __init__(self, server_port: int, call_id: str) -> None:
+        self.offers = Client(labels=[], ports=[], directions=[])
+        self.requests: list[Request] = []
+        """What the server asked of it."""
+        self._server = ("127.0.0.1", server_port)
+        self._call_id = call_id
+        self._cseq = 0
+        self._to = "<sip:recorder@127.0.0.1>"
+        self._answers: asyncio.Queue[Response] = asyncio.Queue(100)
+        self._transport: asyncio.DatagramTransport | None = None
+        self._media: list[socket.socket] = []
+        self._agreed: list[tuple[int, int]] = []
+        """Of each stream: the server's port, and the payload type."""
+        self._sent = [0] * 8
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def to(cls, server_port: int, *, streams: int = 2, call_id: str = "rs-1") -> AsyncIterator[RecordingClient]:
+        """Open its sockets for as long as the context lasts."""
+        loop = asyncio.get_running_loop()
+        transport, client = await loop.create_datagram_endpoint(
+            lambda: cls(server_port, call_id), local_addr=("127.0.0.1", 0)
+        )
+        client._transport = transport
+        for number in range(streams):
+            client._media.append(media := socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            media.bind(("127.0.0.1", 0))
+            client.offers.labels.append(str(number + 1))
+            client.offers.ports.append(media.getsockname()[1])
+            client.offers.directions.append("sendonly")
+        try:
+            yield client
+        finally:
+            transport.close()
+            for media in client._media:
+                media.close()
+
+    @property
+    def ports(self) -> list[int]:
+        """Where its RTP comes from."""
+        return [media.getsockname()[1] for media in self._media]
+
+    async def request(self, method: str, content_type: str = "", body: bytes = b"") -> Response:
+        """Send a request and return its final response, which an INVITE gets an ACK for."""
+        self._cseq += 1
+        self._send(method, self._cseq, content_type, body)
+        while True:
+            async with asyncio.timeout(15):
+                answer = await self._answers.get()
+            if answer.method == method and answer.cseq == self._cseq and answer.status >= 200:
+                break
+        if method == "INVITE":
+            if answer.status < 300:
+                self._to = f"<sip:recorder@127.0.0.1>;tag={answer.to.tag}"
+            self._send("ACK", self._cseq)
+        if answer.status == 200 and answer.body:
+            self._agreed = [
+                (section.port, section.codecs[0].payload_type if section.codecs else 0)
+                for section in parse_sdp(answer.body).sections
+                if section.kind == "audio"
+            ]
+        return answer
+
+    async def say(self, *parts: Samples | None) -> None:
+        """Send 8 kHz samples in G.711 and in real time, on all streams at once; None: nothing on this one."""
+        loop = asyncio.get_running_loop()
+        start_s = loop.time()
+        for number in range(max(len(part) for part in parts if part is not None) // 160):
+            for stream, part in enumerate(parts):
+                if part is not None and (frame := part[number * 160 : number * 160 + 160]).size == 160:
+                    self._say_frame(stream, frame)
+            await asyncio.sleep(max(start_s + 0.02 * (number + 1) - loop.time(), 0))
+
+    def _say_frame(self, stream: int, frame: Samples) -> None:
+        port, payload_type = self._agreed[stream]
+        payload = encode(frame, "alaw" if payload_type == 8 else "mulaw")
+        number = self._sent[stream]
+        packet = rtp_packet(payload_type, number & 0xFFFF, number * 160, 0x5150 + stream, payload, marker=number == 0)
+        self._sent[stream] += 1
+        self._media[stream].sendto(packet, ("127.0.0.1", port))
+
+    def _send(self, method: str, cseq: int, content_type: str = "", body: bytes = b"") -> None:
+        assert self._transport is not None
+        host, port = self._transport.get_extra_info("sockname")
+        lines = [
+            f"{method} sip:recorder@127.0.0.1 SIP/2.0",
+            f"Via: SIP/2.0/UDP {host}:{port};branch=z9hG4bK{uuid4().hex};rport",
+            "From: <sip:src@127.0.0.1>;tag=src",
+            f"To: {self._to}",
+            f"Call-ID: {self._call_id}",
+            f"CSeq: {cseq} {method}",
+            "Max-Forwards: 70",
+            f"Contact: <sip:src@{host}:{port}>;+sip.src",
+            *(["Require: siprec"] if method == "INVITE" else []),
+            *([f"Content-Type: {content_type}"] if body else []),
+            f"Content-Length: {len(body)}",
+            "",
+            "",
+        ]
+        self._transport.sendto("\r\n".join(lines).encode() + body, self._server)
+
+    def datagram_received(self, data: bytes, addr: object) -> None:
+        """Keep responses; answer the server's requests with 200."""
+        message = parse_message(data)
+        if isinstance(message, Response):
+            self._answers.put_nowait(message)
+            return
+        self.requests.append(message)
+        if message.method != "ACK" and self._transport is not None:
+            kept = [
+                f"{name}: {value}"
+                for name, value in message.headers
+                if name.lower() in {"via", "from", "to", "call-id", "cseq"}
+            ]
+            answer = "\r\n".join(["SIP/2.0 200 OK", *kept, "Content-Length: 0", "", ""])
+            self._transport.sendto(answer.encode(), self._server)
