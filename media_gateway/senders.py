@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import itertools
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator
@@ -26,6 +27,8 @@ _LOOKUP_S: Final = 2.0
 _LOOKUPS: Final = 8
 """At once; strangers who guess wait for each other, not the calls."""
 _WATCH_S: Final = 1.0
+_WATCH_ALL: Final = 30
+"""Every so many looks also tokens without a stream are looked up, so that none is trusted that was revoked."""
 _TRUSTED_S: Final = 3600.0
 """How long a token that was valid is still taken for valid while PostgreSQL is away."""
 _REMEMBERED: Final = 1024
@@ -112,22 +115,27 @@ class Senders:
     async def run(self) -> None:
         """Notice for ever which tokens were revoked."""
         own = digest(self._api_token.decode()) if self._api_token is not None else b""
-        while True:
+        for look in itertools.count(1):
             await asyncio.sleep(_WATCH_S)
-            held = set(self._held) - {own}
-            if not held:
+            asked = set(self._held) - {own}
+            if look % _WATCH_ALL == 0:
+                asked.update(self._seen)
+            if not asked:
                 continue
             try:
                 async with asyncio.timeout(_LOOKUP_S):
-                    valid = await self._users.still_valid(held)
+                    valid = await self._users.still_valid(asked)
             except StoreAway as error:
                 log.debug("tokens not checked", error=type(error).__name__)
                 continue
-            async with asyncio.TaskGroup() as group:
-                for revoked in held - valid:
-                    self._seen.pop(revoked, None)
-                    for cut_off in list(self._held.get(revoked, ())):
-                        group.create_task(_carry_out(cut_off))
+            await self._end(asked - valid)
+
+    async def _end(self, revoked: set[bytes]) -> None:
+        async with asyncio.TaskGroup() as group:
+            for key in revoked:
+                self._seen.pop(key, None)
+                for cut_off in list(self._held.get(key, ())):
+                    group.create_task(_carry_out(cut_off))
 
     def _seen_lately(self, key: bytes, error: Exception) -> Sender:
         seen = self._seen.get(key)

@@ -110,15 +110,8 @@ class DialectSocket(MediaSocket):
         await self._take(self._dialect.feed_binary(data))
 
     async def on_refused(self, error: ProtocolError) -> None:
-        try:
-            async with asyncio.timeout(_FAREWELL_S):  # a peer that does not read must not hold us up
-                for message in self._dialect.refused(error):
-                    if isinstance(message, bytes):
-                        await self.socket.send_bytes(message)
-                    else:
-                        await self.socket.send_str(message)
-        except (TimeoutError, ConnectionError):
-            pass  # the end of the socket will show in the reading
+        self._post(self._dialect.refused(error))
+        await self.sent(_FAREWELL_S)  # a peer that does not read must not hold us up
 
     async def _take(self, events: Sequence[Event]) -> None:
         for event in events:

@@ -80,6 +80,8 @@ class MediaSocket(ABC):
         self._ended = False
         self._outgoing: deque[str | bytes | None] = deque(maxlen=_OUTGOING)
         self._outgoing_wake = asyncio.Event()
+        self._outgoing_empty = asyncio.Event()
+        self._outgoing_empty.set()
 
     @abstractmethod
     async def on_text(self, data: bytes) -> None:
@@ -128,7 +130,14 @@ class MediaSocket(ABC):
     def post(self, message: str | bytes) -> None:
         """Send a message, after those before it. Never blocks; a peer that does not read loses the oldest."""
         self._outgoing.append(message)
+        self._outgoing_empty.clear()
         self._outgoing_wake.set()
+
+    async def sent(self, within_s: float) -> None:
+        """Wait until everything posted has been sent, or cannot be, or the time is over."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._outgoing_empty.wait()
 
     def hang_up(self, reason: str) -> None:
         """End the stream in good order, and close the socket once everything is sent."""
@@ -146,6 +155,8 @@ class MediaSocket(ABC):
             await self.socket.close()
         except ConnectionError:
             pass  # the end of the socket will show in the reading
+        finally:
+            self._outgoing_empty.set()
 
     async def _write_until_end(self) -> None:
         """Send what there is and what comes, up to where we hang up."""
@@ -161,6 +172,7 @@ class MediaSocket(ABC):
                     await self.socket.send_bytes(message)
                 else:
                     await self.socket.send_str(message)
+            self._outgoing_empty.set()
 
     async def _read(self) -> None:
         try:

@@ -76,9 +76,14 @@ def test_numbered_frames_follow_on_whatever_their_stamps_say() -> None:
     assert [clock.place(chunk, stamp, 20) for chunk, stamp in stamps] == [5, 25, 45, 85, 65, 105, 2_121, 2_141]
 
 
+def test_frames_without_numbers_lie_where_their_stamps_say() -> None:
+    clock = ChunkClock()
+    assert [clock.place(0, stamp, 20) for stamp in (5, 33, 41)] == [5, 33, 41]
+
+
 def test_frames_of_unequal_length_follow_on_too() -> None:
     clock = ChunkClock()
-    assert [clock.place(n, at, length) for n, at, length in [(0, 0, 30), (1, 31, 10), (2, 39, 20)]] == [0, 30, 40]
+    assert [clock.place(n, at, length) for n, at, length in [(1, 0, 30), (2, 31, 10), (3, 39, 20)]] == [0, 30, 40]
 
 
 @given(st.lists(st.tuples(st.integers(0, 2**53), st.integers(0, 2**53), st.floats(0, 1000)), max_size=20))

@@ -318,7 +318,9 @@ class ChunkClock:
         self._length_ms = 0.0
 
     def place(self, chunk: int, timestamp_ms: int, length_ms: float) -> int:
-        """Return where a frame begins, in milliseconds on the stream's clock."""
+        """Return where a frame begins, in milliseconds on the stream's clock. `chunk`: from 1 on, 0 for no number."""
+        if not chunk:
+            return timestamp_ms
         if self._chunk is None:
             at_ms = float(timestamp_ms)
         else:
