@@ -389,7 +389,7 @@ async def test_a_stream_is_heard(exchange: Exchange, peer_type: type[Peer], code
     assert not [hole for chunk in chunks for hole in chunk.holes]
     samples = np.frombuffer(call.sinks["customer"].pcm, np.int16)
     assert _tones(samples[1600:-1600], 16000) == {"caller"}
-    assert exchange.meter.outcomes == {"placed": 60}
+    assert +exchange.meter.outcomes == {"placed": 60}
     assert len(exchange.door.doors[peer.dialect].calls) == 0
 
 
