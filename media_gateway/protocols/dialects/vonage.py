@@ -95,7 +95,8 @@ class Vonage(Dialect):
 
     def _key(self, message: dict[str, Any]) -> Sequence[Event]:
         self._require_start("dtmf")
-        digit = message.get("digit")
+        nested = message.get("dtmf")  # so in an older form of the message
+        digit = message.get("digit", nested.get("digit") if isinstance(nested, dict) else None)
         return key_pressed(str(digit)) if isinstance(digit, (str, int)) else ()
 
     def _played(self, message: dict[str, Any]) -> Sequence[Event]:
