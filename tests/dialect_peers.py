@@ -310,7 +310,7 @@ class FreeswitchPeer(Peer):
 
     def start(self) -> list[Message]:
         numbers = {"from": "+15550100", "to": "+15550199"}
-        return [told(uuid=self.call_id, rate=self.codec.rate_hz, play="raw", **numbers, **self.parameters)]
+        return [told(uuid=self.call_id, rate=self.codec.rate_hz, plays="raw", **numbers, **self.parameters)]
 
     def media(self, track: str, index: int, payload: bytes) -> Message:
         return payload
@@ -330,8 +330,17 @@ class AsteriskPeer(Peer):
     """chan_websocket, which tells events as plain text."""
 
     dialect = "asterisk"
-    _NAMES: ClassVar = {("mulaw", 8_000): "ulaw", ("alaw", 8_000): "alaw", ("l16le", 8_000): "slin"}
+    _NAMES: ClassVar = {
+        ("mulaw", 8_000): "ulaw",
+        ("alaw", 8_000): "alaw",
+        ("g722", 16_000): "g722",
+        ("l16le", 8_000): "slin",
+    }
     as_json = False
+
+    @property
+    def _frame_bytes(self) -> int:
+        return 160 if self.codec.encoding == "g722" else self.codec.rate_hz // 50 * self.codec.sample_bytes
 
     def headers(self, token: str) -> dict[str, str]:
         credentials = b64encode(f"hearline:{token}".encode()).decode()
@@ -339,7 +348,6 @@ class AsteriskPeer(Peer):
 
     def start(self) -> list[Message]:
         name = self._NAMES.get((self.codec.encoding, self.codec.rate_hz), f"slin{self.codec.rate_hz // 1000}")
-        frame = self.codec.rate_hz // 50 * self.codec.sample_bytes
         return [
             self._told(
                 "MEDIA_START",
@@ -347,7 +355,7 @@ class AsteriskPeer(Peer):
                 channel="WebSocket/media_connection1/0x51",
                 channel_id=self.call_id,
                 format=name,
-                optimal_frame_size=frame,
+                optimal_frame_size=self._frame_bytes,
             )
         ]
 
@@ -359,7 +367,7 @@ class AsteriskPeer(Peer):
 
     def take(self, message: Message) -> list[Message]:
         if isinstance(message, bytes):
-            assert len(message) == self.codec.rate_hz // 50 * self.codec.sample_bytes  # or it would be cut
+            assert len(message) == self._frame_bytes  # or it would be cut
             self.hear(message)
             return []
         if self.as_json:
@@ -516,6 +524,7 @@ SPOKEN: list[tuple[type[Peer], Codec]] = [
     (AsteriskPeer, ALAW),
     (AsteriskPeer, L16_8),
     (AsteriskPeer, L16_16),
+    (AsteriskPeer, G722),
     (AsteriskJsonPeer, MULAW),
 ]
 """What each can speak both ways."""

@@ -75,16 +75,16 @@ def test_freeswitchs_own_names_are_known() -> None:
 
 
 def test_a_caller_is_put_through_only_where_our_audio_is_played() -> None:
-    stream, start = started(text(call=ID, play="raw"))
+    stream, start = started(text(call=ID, plays="raw"))
     assert (start.plays, start.answer) == (Codec("l16le", 8000), True)
     assert stream.media(b"\x01\x02") == (b"\x01\x02",)
     assert (stream.clear(), stream.mark("m"), stream.hang_up()) == ((), None, ())
-    _, stereo = started(text(call=ID, play="raw", mix="stereo"))
+    _, stereo = started(text(call=ID, plays="raw", mix="stereo"))
     assert (stereo.plays, stereo.answer) == (None, False)
 
 
 def test_audio_goes_back_in_json_if_asked_for() -> None:
-    stream, start = started(text(call=ID), play="json", play_rate="16k")
+    stream, start = started(text(call=ID), plays="json", plays_rate="16k")
     assert start.plays == Codec("l16le", 16000)
     (message,) = stream.media(b"\x01\x02\x03\x04")
     assert isinstance(message, str)
@@ -95,7 +95,7 @@ def test_audio_goes_back_in_json_if_asked_for() -> None:
 
 
 def test_mod_audio_fork_is_told_to_stop() -> None:
-    stream, _ = started(text(call=ID, play="raw"), "audio.drachtio.org")
+    stream, _ = started(text(call=ID, plays="raw"), "audio.drachtio.org")
     assert [json.loads(message) for message in (*stream.clear(), *stream.hang_up())] == [
         {"type": "killAudio"},
         {"type": "disconnect"},
@@ -117,8 +117,8 @@ def test_send_text_brings_keys_and_whatever_else() -> None:
         ({"call": ID, "mix": "left"}, "unsupported-audio"),
         ({"call": ID, "rate": "fast"}, "unsupported-audio"),
         ({"call": ID, "rate": "1"}, "unsupported-audio"),
-        ({"call": ID, "play": "file"}, "unsupported-audio"),
-        ({"call": ID, "play": "raw", "play_rate": "-1"}, "unsupported-audio"),
+        ({"call": ID, "plays": "file"}, "unsupported-audio"),
+        ({"call": ID, "plays": "raw", "plays_rate": "-1"}, "unsupported-audio"),
     ],
 )
 def test_what_cannot_be_used_is_refused(query: dict[str, str], reason: str) -> None:

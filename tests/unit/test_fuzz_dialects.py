@@ -11,7 +11,7 @@ import pytest
 from media_gateway.protocols.dialects.dialect import Dialect, Handshake
 from media_gateway.protocols.dialects.registry import DIALECTS
 from media_gateway.protocols.errors import ProtocolError
-from tests.fuzz import fuzz
+from tests.fuzzing import fuzz
 
 VECTORS = Path(__file__).parent.parent / "vectors"
 BINARY = b"\x00"

@@ -64,9 +64,9 @@ def test_two_tracks_and_a_mix_are_only_listened_to() -> None:
     ("query", "metadata", "rate_hz"),
     [
         ({}, {}, 8000),
-        ({}, {"play_rate": 16000}, 16000),
-        ({"play_rate": "24000"}, {"play_rate": "16000"}, 24000),
-        ({}, {"metadata": {"play_rate": "48000"}}, 48000),
+        ({}, {"plays_rate": 16000}, 16000),
+        ({"plays_rate": "24000"}, {"plays_rate": "16000"}, 24000),
+        ({}, {"metadata": {"plays_rate": "48000"}}, 48000),
     ],
 )
 def test_what_we_send_may_have_another_rate(query: dict[str, str], metadata: dict[str, Any], rate_hz: int) -> None:

@@ -5,7 +5,7 @@ https://github.com/drachtio/drachtio-freeswitch-modules; issues 46 and 72 of the
 
 The modules say nothing about the call themselves: id, rate, mix and numbers come from the `metadata` argument (any
 text, best JSON) or from the address's query. Audio that we send is played by mod_audio_stream from 1.0.2 on only, so it
-has to be asked for (`play`); `playAudio` of mod_audio_fork plays files, not a conversation, and is not used.
+has to be asked for (`plays`); `playAudio` of mod_audio_fork plays files, not a conversation, and is not used.
 """
 
 from __future__ import annotations
@@ -125,11 +125,11 @@ class Freeswitch(Dialect):
             raise unsupported("the mix is neither mono nor stereo nor mixed")
         self._tracks = _TRACKS[mix]
         self._codec = codec_named("l16", _rate(_first(told, _RATE)))
-        play = told.get("play", "")
+        play = told.get("plays", "")
         if play not in {"", "raw", "json"}:
-            raise unsupported("play is neither raw nor json")
+            raise unsupported("plays is neither raw nor json")
         if play and mix == "mono":
-            self._plays = codec_named("l16", _rate(told.get("play_rate", "")) or self._codec.rate_hz)
+            self._plays = codec_named("l16", _rate(told.get("plays_rate", "")) or self._codec.rate_hz)
             self._plays_json = play == "json"
         return Start(
             call_id=an_id(_first(told, _CALL_ID)),

@@ -153,8 +153,8 @@ class Jambonz(Dialect):
         )
 
     def _rate_back(self, parameters: Mapping[str, str]) -> int | None:
-        """Return the rate of what we send: `play_rate` in the address or the metadata, else that of what we hear."""
-        stated = self._query.get("play_rate") or parameters.get("play_rate") or ""
+        """Return the rate of what we send: `plays_rate` in the address or the metadata, else that of what we hear."""
+        stated = self._query.get("plays_rate") or parameters.get("plays_rate") or ""
         if stated.isascii() and stated.isdigit():
             return int(stated[:7])
         return self._codec.rate_hz if self._codec else None

@@ -34,7 +34,7 @@ def fuzz(target: str, seeds: Iterable[bytes], *, runs: int = 20_000, max_len: in
             [
                 sys.executable,
                 "-m",
-                "tests.fuzz",
+                "tests.fuzzing",
                 target,
                 str(corpus),
                 f"-runs={runs}",
