@@ -195,7 +195,7 @@ class Meter(Protocol):
         """Count one socket that was refused or closed because of what its peer did."""
 
     def frames(self, door: str, outcome: str, count: int) -> None:
-        """Count audio frames by outcome: placed, duplicate, late, stray, spare."""
+        """Count audio frames by outcome: placed, duplicate, late, stray, spare; of those we send, unsent."""
 
 
 class NoMeter:

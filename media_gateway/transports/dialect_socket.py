@@ -165,6 +165,8 @@ class DialectSocket(MediaSocket):
         """Send 20 ms, unless the sender has no room for more."""
         if self._may_send:
             self._post(self._dialect.media(samples))
+        else:
+            self.unsent += 1
 
     def clear(self) -> None:
         """Throw away what the caller has not heard yet."""

@@ -78,6 +78,8 @@ class MediaSocket(ABC):
         self.farewell_s = 0.0
         """How long the peer may take to close the socket itself once the stream has ended, in seconds."""
         self._ended = False
+        self.unsent = 0
+        """Messages that the peer had no room for."""
         self._outgoing: deque[str | bytes | None] = deque(maxlen=_OUTGOING)
         self._outgoing_wake = asyncio.Event()
         self._outgoing_empty = asyncio.Event()
@@ -119,6 +121,8 @@ class MediaSocket(ABC):
         if self._ended:
             return
         self._ended = True
+        if self.unsent:
+            self.door.meter.frames(self.door.name, "unsent", self.unsent)
         if self.call is not None and self.stream is not None:
             self.door.calls.detach(self.call, self.stream, reason, lost=lost)
 
@@ -129,6 +133,7 @@ class MediaSocket(ABC):
 
     def post(self, message: str | bytes) -> None:
         """Send a message, after those before it. Never blocks; a peer that does not read loses the oldest."""
+        self.unsent += len(self._outgoing) == _OUTGOING
         self._outgoing.append(message)
         self._outgoing_empty.clear()
         self._outgoing_wake.set()

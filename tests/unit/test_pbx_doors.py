@@ -284,6 +284,8 @@ async def test_while_its_queue_is_full_it_is_sent_nothing() -> None:
             while not isinstance(heard := await read(socket, peer), bytes):
                 pass
         assert heard == b"\x02" * 160
+        line.hang_up("the test is over")
+    assert exchange.meter.outcomes["unsent"] == 5
 
 
 async def test_a_channel_is_listened_to_where_nobody_answers(exchange: Exchange) -> None:
