@@ -151,6 +151,22 @@ def check_sip(settings: Settings) -> list[Check]:
     return checks
 
 
+def check_audiosocket(settings: Settings) -> list[Check]:
+    """Look where the AudioSocket door is, and for whom it is open."""
+    host, trunks = settings.audiosocket_host, settings.audiosocket_trunks
+    if host is None:
+        return [Check("audiosocket", None, "no AudioSocket door: AUDIOSOCKET_HOST opens one")]
+    place = f"{host}:{settings.audiosocket_port}"
+    if any(ipaddress.ip_network(network).prefixlen == 0 for network in trunks):
+        return [
+            Check("audiosocket", False, f"{place} takes calls from everybody: AUDIOSOCKET_TRUNKS names all addresses")
+        ]
+    if host in _LOOPBACK and not all(ipaddress.ip_network(network).is_loopback for network in trunks):
+        return [Check("audiosocket", False, f"{place} is reached from this machine alone: set AUDIOSOCKET_HOST")]
+    who = f"announced calls{', and unannounced ones from ' + ', '.join(trunks) if trunks else ''}"
+    return [Check("audiosocket", True, f"{place} takes {who}")]
+
+
 def _check_sip_tls(settings: Settings) -> Check:
     certificate, key = settings.sip_tls_cert, settings.sip_tls_key
     if certificate is None or key is None:

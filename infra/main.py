@@ -492,6 +492,7 @@ def _check_model(settings: Settings) -> None:
 async def _examine_services(settings: Settings) -> list[checks.Check]:
     found = [*checks.check_machine(settings), await checks.check_server(settings), *checks.check_twilio(settings)]
     found += checks.check_sip(settings)
+    found += checks.check_audiosocket(settings)
     if settings.database_url is None:
         found.append(checks.Check("postgresql", None, "embedded: started by `hearline all`"))
     else:

@@ -142,7 +142,7 @@ class AudioSocketDoor:
         """Return the call that a connection carries.
 
         Raises:
-            ProtocolError: nobody has announced it.
+            ProtocolError: nobody has announced it, or another connection carries it.
         """
         try:
             grant = await self._grants.take(call_id)
@@ -154,8 +154,11 @@ class AudioSocketDoor:
                 raise ProtocolError(CloseCode.POLICY, "bad-token", "nobody announced a call of this UUID")
             grant = CallGrant(self._tenant_id)
         recorded = self._queue_for is None or (await self._queue_for(grant.tenant_id, grant.to_number)).recorded
+        own_id = stable_id(DOOR, grant.tenant_id, str(call_id))
+        if any(line.carries(own_id) for line in self.lines):
+            raise ProtocolError(CloseCode.POLICY, "call-twice", "a call of this UUID is on the line")
         return Call(
-            id=stable_id(DOOR, grant.tenant_id, str(call_id)),
+            id=own_id,
             door=DOOR,
             external_id=str(call_id),
             started_at=utc_now(),

@@ -101,6 +101,10 @@ class AudioSocketLine:
         """Return whether its call is known."""
         return self._admitted is not None
 
+    def carries(self, call_id: UUID) -> bool:
+        """Return whether this is a call's connection, now."""
+        return self._admitted is not None and self._admitted.id == call_id and not self._ended
+
     async def run(self) -> None:
         """Carry the connection until it ends, then let go of its call."""
         try:

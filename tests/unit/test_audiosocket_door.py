@@ -220,6 +220,18 @@ async def test_a_trunk_may_announce_its_calls_too(pbx: Pbx) -> None:
         assert pbx.call.call.to_number == "+15550199"
 
 
+async def test_two_callers_cannot_be_one_call(pbx: Pbx) -> None:
+    async with pbx.connected() as asterisk, pbx.connected() as other:
+        asterisk.begin()
+        asterisk.say(5)
+        await until(lambda: pbx.house.registry.calls)
+        other.begin(asterisk.call_id)
+        other.say(5)
+        assert await other.rest() == hang_up_packet()
+        assert pbx.call.ended is None
+    assert pbx.meter.refusals == {"call-twice": 1}
+
+
 @pytest.mark.parametrize("first", [b"GET / HTTP/1.1\r\n\r\n", b"\x10\x01\x40" + bytes(320), b"\x01\x00\x01x"])
 async def test_what_is_no_audiosocket_is_sent_away(pbx: Pbx, first: bytes) -> None:
     async with pbx.connected() as asterisk:
