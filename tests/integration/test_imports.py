@@ -110,13 +110,9 @@ def changed(source: Path, target: Path, *, seconds: float = 66.0, codec: str = "
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def undisturbed(installation: Whole) -> dict[str, Any]:
-    """The sample call as it comes out when nothing breaks; faster than it was spoken."""
-    loop = asyncio.get_running_loop()
-    began_s = loop.time()
+    """The sample call as it comes out when nothing breaks. How fast: `make bench import`."""
     outcome = await one(installation, SAMPLE, from_number="+15550123", title="The car")
-    took_s = loop.time() - began_s
     assert outcome.status == "done"
-    assert took_s < SAMPLE_MS / 1000, "slower than real time"
     return await settled(installation, outcome.call_id)
 
 
@@ -233,8 +229,7 @@ async def test_what_arrives_is_compared_with_what_was_announced(installation: Wh
     ("name", "codec", "more"),
     [
         ("call.mp3", "libmp3lame", {}),
-        ("call.ogg", "libvorbis", {}),
-        ("call.opus", "libopus", {"rate_hz": 48_000}),
+        ("call.ogg", "libopus", {"rate_hz": 48_000}),
         ("call.m4a", "aac", {"rate_hz": 44_100}),
         ("call.webm", "libopus", {"rate_hz": 48_000, "video": "libvpx"}),
         ("call.mp4", "aac", {"rate_hz": 48_000, "video": "mpeg4"}),

@@ -86,7 +86,7 @@ export function CallsPage({ me }: { me: Me }) {
         <SegmentedControl data={FILTERS} value={filter} onChange={setFilter} aria-label="Which calls" />
       </div>
       {showsLive && <LiveCalls calls={found} searching={q !== ''} pending={pending} />}
-      {filter !== 'live' && importing.length > 0 && <ImportingCalls calls={importing} />}
+      {filter === 'all' && importing.length > 0 && <ImportingCalls calls={importing} />}
       {filter !== 'live' && <EndedCalls ended={ended} searching={q !== ''} />}
     </div>
   );

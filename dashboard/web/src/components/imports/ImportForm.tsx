@@ -39,10 +39,11 @@ export function ImportForm({ maxBytes, onFiles }: ImportFormProps) {
         <span className={classes.icon}>
           <IconFileUpload size={24} stroke={1.6} aria-hidden />
         </span>
-        <p className={classes.title}>{over ? 'Drop to import' : 'Drop recordings here'}</p>
+        <p className={classes.title}>{over ? 'Drop to import' : 'Add recordings'}</p>
         <p className={classes.note} id={note}>
+          <span className={classes.dropping}>Drop them anywhere on this page, or choose them. </span>
           WAV, MP3, M4A, FLAC, Ogg, WebM, MP4 and more
-          {maxBytes !== null && `, up to ${bytes(maxBytes)} each`}
+          {maxBytes !== null && `, up to ${bytes(maxBytes).replace('.0 ', ' ')} each`}.
         </p>
         <Button aria-describedby={note} onClick={() => input.current?.click()} data-testid="import-choose">
           Choose files
