@@ -95,7 +95,8 @@ class Feed:
         """Go on behind what is recognised, or waits to be."""
         for lane, known in zip(self._lanes, await self.progress(), strict=True):
             lane.closed = known.closed
-            lane.sent_seq = max(known.resume_chunk - 1, await self._audio.last_seq(lane.track_id))
+            lane.there_seq = await self._audio.last_seq(lane.track_id)
+            lane.sent_seq = max(known.resume_chunk - 1, lane.there_seq)
             lane.sent_ms = max(known.resume_ms, await self._audio.newest_end_ms(lane.track_id) or 0)
 
     async def put(self, chunks: list[list[AudioChunk]]) -> None:
@@ -170,7 +171,7 @@ class Feed:
         return [lane for lane in self._lanes if not lane.closed]
 
     async def _knows(self, lane: _Lane) -> bool:
-        return await self._audio.last_seq(lane.track_id) >= lane.sent_seq
+        return await self._audio.last_seq(lane.track_id) >= lane.there_seq
 
 
 @dataclass(slots=True, eq=False)
@@ -179,6 +180,9 @@ class _Lane:
 
     track_id: UUID
     sent_seq: int = -1
+    """The newest chunk that need not be sent any more."""
+    there_seq: int = -1
+    """The newest chunk that Redis has had."""
     sent_ms: int = 0
     """Where what was sent ends."""
     closed: bool = False
@@ -197,4 +201,5 @@ class _Lane:
         """The batch is in Redis."""
         if self.taken:
             self.sent_seq, self.sent_ms, self.ended = self.taken[-1].seq, self.taken[-1].end_ms, self.taken[-1].last
+            self.there_seq = self.sent_seq
             self.taken = []

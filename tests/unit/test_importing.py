@@ -247,6 +247,15 @@ async def test_who_goes_on_sends_only_what_is_still_needed() -> None:
     assert [chunk.seq for chunk in fed.stream] == [chunk.seq for chunk in chunks[10:]]
 
 
+async def test_a_redis_that_came_back_empty_gets_what_is_not_stored() -> None:
+    fed = Fed(resume_chunk=47)
+    (chunks,) = cut_up([[noise(30)[:, 0]]], "one", 1)
+    await fed.feed.begin()
+    await fed.feed.put([chunks])
+    await fed.feed.put([[]])
+    assert fed.stream[0].seq == 47
+
+
 async def test_a_redis_that_forgot_is_noticed() -> None:
     fed = Fed()
     (chunks,) = cut_up([[noise(30)[:, 0]]], "one", 1)

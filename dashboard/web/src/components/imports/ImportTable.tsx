@@ -2,6 +2,7 @@ import { ActionIcon, Progress } from '@mantine/core';
 import {
   type Icon,
   IconAlertTriangle,
+  IconChevronRight,
   IconCircleCheck,
   IconCircleOff,
   IconClock,
@@ -62,6 +63,7 @@ export function ImportTable({ rows, onStop }: ImportTableProps) {
 
 function Row({ row, onStop }: { row: ImportRow; onStop: ImportTableProps['onStop'] }) {
   const { name, phase, word, tone, share, detail, callId, createdAt } = row;
+  const over = !isUnderWay(row) && phase !== 'stopped';
   const icon = word === 'Imported before' ? IconHistory : ICONS[phase];
   return (
     <tr className={table.row} data-testid="import-row" data-phase={phase} data-name={name}>
@@ -104,11 +106,10 @@ function Row({ row, onStop }: { row: ImportRow; onStop: ImportTableProps['onStop
         )}
       </td>
       <td className={classes.act}>
-        {(isUnderWay(row) || phase === 'stopped' || row.upload) && (
+        {over && callId && <IconChevronRight className={classes.open} size={18} stroke={1.8} aria-hidden />}
+        {(!over || row.upload) && (
           <ActionIcon
-            aria-label={
-              isUnderWay(row) || phase === 'stopped' ? `Cancel ${name}` : `Take ${name} off the list`
-            }
+            aria-label={over ? `Take ${name} off the list` : `Cancel ${name}`}
             data-testid="import-stop"
             onClick={() => onStop(row)}
           >
