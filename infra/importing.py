@@ -30,7 +30,7 @@ AWAY_S: Final = 60.0
 TOKEN_LIFE: Final = timedelta(days=1)
 SUFFIXES: Final = frozenset(
     ".wav .w64 .aif .aiff .au .caf .flac .mp3 .ogg .oga .opus .m4a .m4b .mp4 .mov .3gp .3g2 .mkv .mka .webm .aac .amr"
-    " .wma .asf .avi .wv .mpg .mpeg .ts .gsm".split()
+    " .wma .asf .avi .wv .mpg .mpeg .ts".split()
 )
 """What is taken from a directory; a file that is named itself is taken whatever it is called."""
 

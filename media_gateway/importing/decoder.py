@@ -25,7 +25,7 @@ from media_gateway.importing import wire
 
 FORMATS: Final = (
     "wav,w64,aiff,au,caf,flac,mp3,ogg,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,aac,amr,amrnb,amrwb,asf,avi,wv,ac3,eac3,"
-    "mpeg,mpegts,gsm,g722,opus,tta,ape"
+    "mpeg,mpegts,tta,ape"
 )
 """Containers that hold what they say; none that names other files or addresses, none without a header of its own."""
 JUMP_S: Final = 0.2

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID
 
+from prometheus_client import Counter
+
 from infra.bus.streams import BusError
 from infra.inbox import Inbox
 from infra.model import utc_now
@@ -35,6 +37,8 @@ from media_gateway.importing.wire import End
 from media_gateway.recording.recorder import Recorder
 
 log = logger(__name__)
+
+_DONE: Final = Counter("hearline_imports_total", "Imports that came to an end, by outcome", ["outcome"])
 
 LOOK_S: Final = 0.5
 """How often is looked for something to do."""
@@ -123,8 +127,12 @@ class ImportRunner:
                 await self._bring_in(job, source)
         except UnreadableError as error:
             await imports.end(job.id, "failed", str(error))
+            _DONE.labels("failed").inc()
         except CancelledImport:
             await imports.end(job.id, "cancelled")
+            _DONE.labels("cancelled").inc()
+        else:
+            _DONE.labels("done").inc()
         await asyncio.to_thread(self._inbox.remove, job.id)
 
     async def _bring_in(self, job: Job, source: Source) -> None:
@@ -192,6 +200,7 @@ class ImportRunner:
                 call = ImportedCall(streams, job, tracks, job.started_at or job.created_at)
                 await call.end(BROKEN, await streams.calls.last_ms(call_id))
             await streams.imports.end(job.id, "failed", problem)
+            _DONE.labels("failed").inc()
             await asyncio.to_thread(self._inbox.remove, job.id)
         except (*BusError, *StoreAway) as error:
             log.warning("import not given up yet", import_id=str(job.id), error=type(error).__name__)

@@ -24,6 +24,7 @@ AHEAD: Final = 300
 BATCH: Final = 50
 """Chunks of a track that are sent at once."""
 LOOK_S: Final = 0.05
+LOOK_ENDED_S: Final = 0.2
 LOOK_CLOSED_S: Final = 1.0
 """How often is looked whether a track was closed, or somebody wants the import stopped."""
 _CAUSE: Final = "not-in-file"
@@ -114,7 +115,7 @@ class Feed:
         while any(lane.waiting for lane in self._lanes):
             await self._send()
         while self._open():
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(LOOK_ENDED_S)
             await self._look()
             await self._check()
 

@@ -36,7 +36,7 @@ from infra.store.calls import CallStore
 from infra.store.database import migrate, open_pool
 from infra.store.transcripts import NotOwnerError, TranscriptStore
 from tests.conftest import until
-from tests.parts import track_work
+from tests.parts import new_call, track_work
 from workers.asr import session as asr_session
 from workers.asr.engines import Capabilities, Context, Recognition
 from workers.asr.scheduler import Scheduler
@@ -964,3 +964,53 @@ def frozen(postgres: EmbeddedPostgres) -> Iterator[None]:
     finally:
         for pid in pids:
             os.kill(pid, signal.SIGCONT)
+
+
+class TestImported:
+    """A recording that is brought in: nobody waits for its words."""
+
+    async def test_its_words_are_all_there_without_guesses_and_without_being_late(
+        self, desk: Desk, speech: list[AudioChunk]
+    ) -> None:
+        work = track_work(new_call(live=False))
+        old = [replace(piece, received_at_ms=piece.received_at_ms - 600_000) for piece in speech]
+        await desk.feed(work, old)
+        lags: list[float] = []
+
+        async def watch() -> None:
+            while True:
+                desk.tools.scheduler.overload.look()
+                lags.append(desk.tools.scheduler.overload.lag_s)
+                await asyncio.sleep(0.01)
+
+        async with asyncio.TaskGroup() as tasks:
+            watching = tasks.create_task(watch())
+            await desk.session(work).run()
+            watching.cancel()
+        finals = await desk.finals(work)
+        assert len(finals) >= 4
+        assert all(segment.latency_ms is None for segment in finals)
+        assert await desk.events(work, "segment.partial") == []
+        assert [told["lag_ms"] for told in await desk.events(work, "lag") if told["lag_ms"]] == []
+        assert max(lags) == 0
+        assert desk.engine.calls == len(finals), "nothing is recognised twice"
+        await assert_told_and_stored_alike(desk, work)
+        assert await desk.close_reason(work) == "ended"
+
+    async def test_a_gateway_that_is_away_ends_nothing(
+        self, desk: Desk, speech: list[AudioChunk], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(asr_session, "SILENT_S", 0.05)
+        work = track_work(new_call(live=False))
+        await desk.tools.calls.add(work.call, work.gateway_id)
+        half = len(speech) // 2
+        await desk.feed(work, speech[:half])
+        session = desk.session(work)
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(session.run())
+            await until(lambda: session._newest_seq == half - 1)
+            await asyncio.sleep(0.5)
+            assert not running.done()
+            await desk.feed(work, speech[half:])
+        assert await desk.gaps(work) == []
+        assert await desk.close_reason(work) == "ended"

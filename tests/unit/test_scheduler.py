@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.conftest import until
+from workers.asr import scheduler as scheduler_module
 from workers.asr.engines import Capabilities, Context, Recognition, Stretch
 from workers.asr.lighter import Pair
 from workers.asr.overload import Ladder, Overload, Step
@@ -426,3 +427,69 @@ async def test_nobody_works_for_those_who_have_left() -> None:
     assert at.engine.order == [1, 3]
     assert first.cancelled()
     assert leaving.cancelled()
+
+
+async def test_what_is_imported_comes_after_everything_that_is_said_now() -> None:
+    async with desk() as at:
+        waiting = [await at.occupy()]
+        kinds: list[Kind] = ["imported", "partial", "speculative", "final"]
+        waiting += [await at.ask(10 * rank + 10, kind) for rank, kind in enumerate(kinds)]
+        at.engine.gate.set()
+        await asyncio.gather(*waiting)
+    assert at.engine.order == [1, 40, 30, 20, 10]
+
+
+async def test_an_import_waits_for_the_pauses_of_live_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scheduler_module, "IMPORT_QUIET_S", 0.2)
+    monkeypatch.setattr(scheduler_module, "IMPORT_EVERY_S", 60.0)
+    monkeypatch.setattr(scheduler_module, "_IMPORT_LOOK_S", 0.01)
+    async with desk() as at:
+        at.engine.gate.set()
+        with at.scheduler.overload.watching(lambda: 0):
+            assert await (await at.ask(10, "imported")) == "10", "the first may begin at once"
+            await (await at.ask(20, "final"))
+            imported = await at.ask(30, "imported")
+            for turn in range(5):
+                await asyncio.sleep(0.05)
+                await (await at.ask(40 + turn, "partial"))
+            assert not imported.done(), "somebody is speaking"
+            assert await imported == "30"
+
+
+async def test_an_import_is_not_put_off_for_ever_and_keeps_to_one_lane(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scheduler_module, "IMPORT_QUIET_S", 60.0)
+    monkeypatch.setattr(scheduler_module, "IMPORT_EVERY_S", 0.1)
+    monkeypatch.setattr(scheduler_module, "_IMPORT_LOOK_S", 0.01)
+    async with desk(engine=ParallelEngine()) as at:
+        with at.scheduler.overload.watching(lambda: 0):
+            imports = [await at.ask(size, "imported") for size in (10, 20, 30)]
+            await until(lambda: at.engine.asked)
+            await asyncio.sleep(0.3)
+            assert len(at.engine.asked) == 1, "the other lanes are for those who speak"
+            final = await at.ask(99, "final")
+            await until(lambda: len(at.engine.asked) == 2)
+            at.engine.gate.set()
+            assert await final == "99"
+            assert await asyncio.gather(*imports) == ["10", "20", "30"]
+
+
+async def test_where_nobody_speaks_imports_take_all_lanes() -> None:
+    async with desk(engine=ParallelEngine()) as at:
+        imports = [await at.ask(size, "imported") for size in (10, 20, 30)]
+        await until(lambda: len(at.engine.asked) == 3)
+        at.engine.gate.set()
+        await asyncio.gather(*imports)
+
+
+async def test_while_words_come_late_nothing_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scheduler_module, "_IMPORT_LOOK_S", 0.01)
+    dial = Dial()
+    async with desk(dial=dial) as at:
+        at.engine.gate.set()
+        dial.ladder.step = Step.NO_PARTIALS
+        imported = await at.ask(10, "imported")
+        await (await at.ask(20, "final"))
+        await asyncio.sleep(0.1)
+        assert not imported.done()
+        dial.ladder.step = Step.IN_TIME
+        assert await imported == "10"

@@ -53,7 +53,7 @@ export function ImportForm({ maxBytes, onFiles }: ImportFormProps) {
           type="file"
           multiple
           hidden
-          accept="audio/*,video/*,.w64,.opus,.amr,.gsm,.caf,.mka,.mkv"
+          accept="audio/*,video/*,.w64,.opus,.amr,.caf,.mka,.mkv"
           data-testid="import-input"
           onChange={({ currentTarget }) => {
             take([...(currentTarget.files ?? [])]);
