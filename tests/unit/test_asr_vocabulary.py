@@ -12,7 +12,17 @@ from workers.asr.engines.pieces import FIRST_BYTE, FIRST_PIECE, SPACE, Pieces
 from workers.asr.engines.sounds import SOUNDS, Sounds, sounds
 from workers.asr.vocabulary import in_display_form
 
-VOCABULARY = ("HealthHarbor", "iPhone", "Silverton Prime", "Will", "Kowalczyk", "RapidRx", "McDonald's", "A1 Plus")
+VOCABULARY = (
+    "HealthHarbor",
+    "iPhone",
+    "Silverton Prime",
+    "Will",
+    "Kowalczyk",
+    "RapidRx",
+    "McDonald's",
+    "A1 Plus",
+    "Chromecast",
+)
 
 
 def timed(text: str) -> tuple[Word, ...]:
@@ -28,9 +38,10 @@ class TestDisplayForm:
             ("Is healthharbor's number new?", "Is HealthHarbor's number new?"),
             ("An I phone and an IPHONE.", "An iPhone and an iPhone."),
             ("A SILVERTON prime card", "A Silverton Prime card"),
-            ("KOWALCZYK and kowalczyk", "Kowalczyk and kowalczyk"),
+            ("KOWALCZYK and kowalczyk", "Kowalczyk and Kowalczyk"),
             ("rapid RX, or Rapid rx?", "RapidRx, or RapidRx?"),
             ("at mcdonalds", "at McDonald's"),
+            ("buy a chromecast", "buy a Chromecast"),
             ("the a1 plus", "the A1 Plus"),
             ("I will ask Will.", "I will ask Will."),
             ("health. Harbor", "health. Harbor"),

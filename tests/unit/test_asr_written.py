@@ -332,6 +332,11 @@ def _seconds(text: str) -> float:
         ("iPhone is broken", "iPhone is broken"),
         ("anna@example.com is mine", "anna@example.com is mine"),
         ("3 cups", "3 cups"),
+        ("thank you. it's on the way! thanks.", "Thank you. It's on the way! Thanks."),
+        (
+            "at 9 a.m. on Main St. we met Mrs. jones etc. and left",
+            "At 9 a.m. on Main St. we met Mrs. jones etc. and left",
+        ),
         ("", ""),
     ],
 )

@@ -31,6 +31,25 @@ Vocabulary = tuple[str, ...]
 
 _PART: Final = re.compile(r"[A-Z]+[a-z]*|[a-z]+|[^\W_]")
 """What may be heard as a word of its own: Health and Harbor of HealthHarbor."""
+_ORDINARY: Final = frozenset(
+    """
+    access advance advantage all apple april art august auto base basic best bill blue bronze brook bud
+    business calendar candy care carol cash chance chase checking chip choice classic cliff cloud complete
+    connect contact core credit crystal daisy dale dawn dean dental digital direct discover docs door dot
+    drive earl edge energy enterprise essential essentials excel express extra faith family fast fern first
+    fleet flex focus frank freedom gale gap gateway ginger go gold grace grant green group guard harry hazel
+    health heather help home hope hunter insight iris ivy jack joy june junior key keynote lance lane laurel
+    life light lily link live local mail maps mark market mason master max may meet melody mercy messages
+    miles mint mobile money motion myrtle next nick norm notes notion now numbers office olive one online opal
+    open orange outlook pages pansy pat patience pay peg penny pepper photos pierce plan platinum plus points
+    poppy power premium prime pro protect prudence pulse quest rain ray ready reed rewards rich river rob
+    robin rocky rod rose ruby rusty sage savings secure select shield shift signal silver simple skip sky
+    slack smart snap solo spark square standard starter stew stone stride student sue summer supreme switch
+    tad target teams total travel trip tucker ultra unlimited value vault venture violet vision wade ward wave
+    way will windows wire word zoom
+    """.split()
+)
+"""Words that are names of people and of products as well."""
 _AHEAD: Final = re.compile(r"^[^\w\s]*")
 _BEHIND: Final = re.compile(r"[^\w\s]*$")
 """The marks that a phrase begins and ends with."""
@@ -122,8 +141,8 @@ def _distinct(phrases: Sequence[str]) -> Vocabulary:
 def in_display_form(text: str, words: Sequence[Word], vocabulary: Vocabulary) -> tuple[str, tuple[Word, ...]]:
     """Return a text with the phrases that it holds as their tenant writes them: 'HealthHarbor' for 'health harbor'.
 
-    Blanks, hyphens and capitals do not matter for finding them. Of a phrase that is one word a heard one may differ in
-    the capital that begins it: 'will' is seldom the agent Will.
+    Blanks, hyphens and capitals do not matter for finding them. A phrase that is an ordinary word, too, stays small
+    where it was heard small: 'will' is seldom the agent Will.
     """
     if not vocabulary or not text:
         return text, tuple(words)
@@ -174,7 +193,8 @@ def _rewritten(text: str, start: int, end: int, phrase: str) -> list[Edit]:
     wanted = phrase.split()
     if len(heard) != len(wanted):
         return [Edit(start, end, phrase)]
-    if text[start:end] == phrase[:1].lower() + phrase[1:] and len(wanted) == 1:
+    small = phrase[:1].lower() + phrase[1:]
+    if text[start:end] == small and small in _ORDINARY:
         return []
     return [
         Edit(start + found.start(), start + found.end(), word)

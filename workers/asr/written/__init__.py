@@ -6,6 +6,7 @@ written how, and why.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
@@ -16,6 +17,8 @@ from workers.asr.written.grammar import Grammar
 from workers.asr.written.tokens import Edit, apply, realign, tokenise
 
 _GRAMMARS: Final[Mapping[str, Grammar]] = {"en": english.GRAMMAR, **continental.GRAMMARS}
+_ENDS: Final = re.compile(r"[^\W\d_]{3}[.?!]$")
+_SHORT: Final = frozenset("approx. dept. etc. ext. est. inc. ltd. max. min. mrs. usw. vgl. bzw. sra. mme.".split())
 _PASSES: Final = 4
 """A text is gone over until nothing changes any more; almost every one has nothing left to change after one pass."""
 
@@ -40,16 +43,26 @@ def write_words(text: str, words: Sequence[Word], language: str) -> tuple[str, t
 
 
 def begin(text: str, words: Sequence[Word]) -> tuple[str, tuple[Word, ...]]:
-    """Begin with a capital: what goes on in mid-sentence is a line of its own on the screen. 'iPhone' stays."""
-    first = text.partition(" ")[0]
-    if not first.rstrip(".,;:!?").replace("'", "").isalpha() or first[1:2].isupper():
-        return text, tuple(words)
-    begun = (replace(words[0], w=_capital(words[0].w)), *words[1:]) if words else ()
-    return _capital(text), begun
+    """Begin each sentence with a capital, also the first of a line that goes on in mid-sentence. 'iPhone' stays.
+
+    Lighter recognisers go on in small letters behind a full stop, and so do all where they are given what was said
+    before. 'e.g.' and the like end no sentence.
+    """
+    begun = _capitals([word.w for word in words])
+    return " ".join(_capitals(text.split(" "))), tuple(
+        word if written == word.w else replace(word, w=written) for word, written in zip(words, begun, strict=True)
+    )
 
 
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+def _capitals(words: Sequence[str]) -> list[str]:
+    """Return the words of a text, those with a capital that begin a sentence."""
+    ends = [True, *(_ENDS.search(word) is not None and word.lower() not in _SHORT for word in words[:-1])]
+    return [_capital(word) if begins else word for word, begins in zip(words, ends, strict=False)]
+
+
+def _capital(word: str) -> str:
+    plain = word.rstrip(".,;:!?").replace("'", "").isalpha() and not word[1:2].isupper()
+    return word[:1].upper() + word[1:] if plain else word
 
 
 def _edits(text: str, language: str) -> list[Edit]:
