@@ -7,7 +7,7 @@ from pathlib import Path
 from media_gateway.protocols.multipart import MultipartError, split_body
 from media_gateway.protocols.siprec import BodyError, MetadataError, parse_metadata, read_offer
 from media_gateway.protocols.siprec_call import RecordedCall
-from tests.fuzz import fuzz
+from tests.fuzzing import fuzz
 
 VECTORS = Path(__file__).parent.parent / "vectors" / "siprec"
 
