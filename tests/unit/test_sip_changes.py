@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from media_gateway.protocols.sip.events import Acked, Ended, Invite, Reinvite, ReinviteAccepted, ReinviteFailed
-from tests.unit.sip_ladder import ANSWER, OFFER, Caller, Ladder, answer_to, only, starts
+from tests.unit.sip_ladder import ANSWER, OFFER, PHONE, Caller, Ladder, answer_to, only, starts
 
 HOLD = OFFER + b"a=sendonly\r\n"
 HELD = ANSWER + b"a=recvonly\r\n"
@@ -166,6 +166,18 @@ def test_we_change_a_call() -> None:
     assert starts(ladder.send(answer_to(asked, 200, "OK", moved, body=HELD))) == ["ACK"]  # lost on the way
     assert ladder.silent()
     assert ladder.agent.reinvite(dialog, OFFER, ladder.now_s)
+
+
+def test_the_ack_goes_to_where_the_peer_has_moved() -> None:
+    ladder, caller = Ladder(), Caller(rport=False)
+    ladder.agent.reinvite(ladder.talking(caller), HOLD, ladder.now_s)
+    asked = only(ladder.out(), "INVITE")
+    ok = answer_to(asked, 200, "OK", "Contact: <sip:ann@198.51.100.78:5090>", body=HELD)
+    for _ in range(2):
+        ladder.agent.receive(ok, PHONE, ladder.now_s)
+        ((flow, data),) = ladder.agent.take_outgoing()
+        assert data.startswith(b"ACK sip:ann@198.51.100.78:5090 SIP/2.0\r\n")
+        assert flow.remote == ("198.51.100.78", 5090)
 
 
 def test_our_change_is_refused() -> None:

@@ -18,7 +18,7 @@ from media_gateway.protocols.sip.registration import Registration
 from media_gateway.protocols.sip.stream import StreamReader
 from tests.conftest import TEST_DATA
 from tests.fuzzing import fuzz
-from tests.unit.sip_ladder import ANSWER, OFFER, PHONE, WIRE, Caller
+from tests.unit.sip_ladder import ANSWER, OFFER, PHONE, WIRE, Caller, answer_to
 
 METHODS = ["INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "UPDATE", "INFO", "PRACK", "REGISTER", "NOTIFY", "X"]
 LINES = st.sampled_from(
@@ -111,6 +111,7 @@ class Walk:
         self.begun: list[Dialog] = []
         self.over: list[Dialog] = []
         self.waiting: list[Invite | Reinvite] = []
+        self.asked: list[Request] = []
 
     def look(self) -> None:
         """Take what happened."""
@@ -124,7 +125,15 @@ class Walk:
             elif isinstance(event, Ended | Cancelled):
                 assert event.dialog not in self.over
                 self.over.append(event.dialog)
-        self.agent.take_outgoing()
+        sent = [parse_message(data) for _, data in self.agent.take_outgoing()]
+        self.asked += [message for message in sent if isinstance(message, Request) and message.method != "ACK"]
+
+    def answer(self, status: int, lines: list[str]) -> None:
+        """Let a response to our last request come in."""
+        if self.asked:
+            data = answer_to(self.asked[-1], status, "x", *lines, body=OFFER)
+            self.agent.receive(data, PHONE, self.now_s)
+            self.look()
 
     def peer(self, method: str, lines: list[str], cseq: int, act: int) -> None:
         """Let a request come in."""
@@ -163,21 +172,38 @@ class Walk:
         self.look()
 
 
-STEPS = st.tuples(st.sampled_from(METHODS), st.lists(LINES, max_size=3), st.integers(0, 6), st.integers(0, 5))
+STATUSES = [100, 180, 200, 200, 302, 401, 405, 408, 422, 481, 491, 500]
+STEPS = st.tuples(
+    st.sampled_from(METHODS) | st.sampled_from(STATUSES),
+    st.lists(LINES, max_size=3),
+    st.integers(0, 6),
+    st.integers(0, 5),
+    st.sampled_from([0.0, 0.0, 0.6, 5.0, 46.0, 400.0]),
+)
 
 
-@given(st.lists(STEPS, max_size=15))
+@given(st.booleans(), st.lists(STEPS, max_size=15))
 @settings(max_examples=250)
-def test_a_caller_does_everything_in_any_order(steps: list[tuple[str, list[str], int, int]]) -> None:
+def test_a_caller_does_everything_in_any_order(
+    talks: bool, steps: list[tuple[str | int, list[str], int, int, float]]
+) -> None:
     walk = Walk()
-    for method, lines, cseq, act in steps:
-        walk.peer(method, lines, cseq, act)
+    if talks:
+        walk.peer("INVITE", ["Supported: timer"], 0, 0)
+        walk.door(1)
+        walk.peer("ACK", [], 0, 1)
+    for what, lines, cseq, act, seconds in steps:
+        if isinstance(what, int):
+            walk.answer(what, lines)
+        else:
+            walk.peer(what, lines, cseq, act)
         walk.door(act)
+        walk.wait(seconds)
     for _ in range(60):
         for dialog in walk.begun:
             walk.hang_up(dialog)
         walk.wait(10)
-    assert sorted(map(id, walk.over)) == sorted(map(id, walk.begun))
+    assert sorted(map(id, walk.over)) == sorted(map(id, walk.begun)), "each call ends, and ends once"
     assert walk.agent.dialogs() == []
     assert walk.agent.next_due_s is None
 

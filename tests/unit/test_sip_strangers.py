@@ -28,7 +28,9 @@ def left_behind(ladder: Ladder) -> int:
     """How much the endpoint remembers."""
     agent = ladder.agent
     stack = agent._stack
-    return len(stack.servers) + len(stack.clients) + len(stack._invites) + len(agent._calls) + len(agent._known)
+    return (
+        len(stack.servers) + len(stack.clients) + len(stack._invites) + len(agent._calls) + len(agent._admission._known)
+    )
 
 
 def test_by_default_nobody_may_call() -> None:

@@ -6,20 +6,19 @@ evenly; call `tick` when `next_due_s` has come.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from enum import Enum
 from random import Random, SystemRandom
 
 from media_gateway.protocols.sip import session_timer
+from media_gateway.protocols.sip.admission import Admission, Decision, Policy, nobody
 from media_gateway.protocols.sip.binding import Binding
 from media_gateway.protocols.sip.call import Call
 from media_gateway.protocols.sip.dialog import Dialog, DialogState, open_dialog
-from media_gateway.protocols.sip.digest import ALGORITHMS, Credentials, Guard, Verdict
+from media_gateway.protocols.sip.digest import ALGORITHMS, Credentials, Guard
 from media_gateway.protocols.sip.events import Event, Invite, Reinvite
 from media_gateway.protocols.sip.flow import Flow, HostPort
 from media_gateway.protocols.sip.grammar import SipError
-from media_gateway.protocols.sip.limits import Doorman, Limits
+from media_gateway.protocols.sip.limits import Limits
 from media_gateway.protocols.sip.message import Malformed, Request, Response, parse_message
 from media_gateway.protocols.sip.registration import Registration
 from media_gateway.protocols.sip.replies import reply_to_malformed
@@ -28,26 +27,7 @@ from media_gateway.protocols.sip.stack import Stack, needs_sips, server_key
 from media_gateway.protocols.sip.stream import PING, PONG
 from media_gateway.protocols.sip.transactions import ServerTransaction, Stage
 
-_KNOWN_HOSTS = 1024
-"""Addresses whose users have proved themselves: they are challenged as often as they call."""
-
-
-class Decision(Enum):
-    """What a policy says of a request outside dialogs."""
-
-    TRUST = "trust"
-    """Take it."""
-    CHALLENGE = "challenge"
-    """Take it with a user's digest; 401 until then."""
-    REFUSE = "refuse"
-    """403, as often as the limits on strangers allow."""
-    DROP = "drop"
-    """No answer at all."""
-
-
-def nobody(_request: Request, _flow: Flow) -> Decision:
-    """Refuse everybody: the policy where none is set."""
-    return Decision.REFUSE
+__all__ = ["Decision", "UserAgent", "nobody"]
 
 
 class UserAgent:
@@ -57,7 +37,7 @@ class UserAgent:
         self,
         limits: Limits | None = None,
         *,
-        authenticate: Callable[[Request, Flow], Decision] = nobody,
+        authenticate: Policy = nobody,
         password_of: Callable[[str], str | None] = lambda _user: None,
         realm: str = "hearline",
         algorithms: tuple[str, ...] = ALGORITHMS,
@@ -92,15 +72,12 @@ class UserAgent:
         self._limits = limits or Limits()
         rng = rng or SystemRandom()
         self._stack = Stack(self._limits, contact, server, rng)
-        self._authenticate = authenticate
-        self._refused = refused
-        self._guard = Guard(realm, password_of, self._limits.nonce_s, self._limits.nonces, rng, algorithms)
-        self._doorman = Doorman(self._limits, rng)
+        guard = Guard(realm, password_of, self._limits.nonce_s, self._limits.nonces, rng, algorithms)
+        self._admission = Admission(self._stack, authenticate, guard, refused)
         self._accepts = accepts
         self._extensions = tuple(name.lower() for name in extensions)
         self._calls: dict[tuple[str, str, str], Call] = {}
         self._bindings: dict[str, Binding] = {}
-        self._known: OrderedDict[str, None] = OrderedDict()
 
     # What comes in
 
@@ -289,7 +266,7 @@ class UserAgent:
 
     def _cancel(self, request: Request, transaction: ServerTransaction | None, flow: Flow, now_s: float) -> None:
         if transaction is None:
-            if self._doorman.admits(flow.remote[0], now_s):
+            if self._admission.admits(flow, now_s):
                 self._stack.answer(request, flow, 481, "Call/Transaction Does Not Exist")
             return
         self._stack.answer(request, flow, 200, "OK", tag=transaction.tag)
@@ -300,7 +277,7 @@ class UserAgent:
         """Take a request in a dialog; whoever knows our tag in it is its peer."""
         call = self._calls.get((request.call_id, request.to.tag, request.sender.tag))
         if call is None:
-            if self._is_trusted(request, flow) or self._doorman.admits(flow.remote[0], now_s):
+            if self._admission.hears(request, flow, now_s):
                 self._stack.answer(request, flow, 481, "Call/Transaction Does Not Exist")
             return
         try:
@@ -318,7 +295,7 @@ class UserAgent:
         call.receive(transaction, now_s)
 
     def _outside(self, request: Request, flow: Flow, now_s: float) -> None:
-        user = self._admit(request, flow, now_s)
+        user = self._admission.admit(request, flow, now_s)
         if user is None:
             return
         try:
@@ -351,46 +328,6 @@ class UserAgent:
         self._calls[dialog.key] = call
         call.begin(transaction, user, now_s)
 
-    # Who may
-
-    def _admit(self, request: Request, flow: Flow, now_s: float) -> str | None:
-        """Return the user, "" for one who needs no name; None: a stranger, who was answered, or not even that."""
-        host = flow.remote[0]
-        decision = self._authenticate(request, flow)
-        if decision is Decision.TRUST:
-            return ""
-        verdict, user = Verdict.WRONG, ""
-        if decision is Decision.CHALLENGE:
-            verdict, user = self._guard.check(request, host, now_s)
-            if verdict is Verdict.RIGHT:
-                self._know(host)
-                return user
-        # A user who is here already is challenged for each call; whoever guesses passwords has to wait.
-        is_known = host in self._known and (verdict is Verdict.STALE or not user)
-        if decision is Decision.DROP or not (is_known or self._doorman.admits(host, now_s)):
-            self._refused("silenced")
-            return None
-        if decision is Decision.CHALLENGE:
-            if user and verdict is Verdict.WRONG:
-                self._refused("wrong-password")
-            challenges = self._guard.challenges(host, now_s, stale=verdict is Verdict.STALE)
-            self._stack.answer(request, flow, 401, "Unauthorized", headers=challenges)
-        elif request.method == "OPTIONS" and self._limits.greet_strangers:
-            self._stack.answer(request, flow, 200, "OK")
-        else:
-            self._refused("stranger")
-            self._stack.answer(request, flow, 403, "Forbidden")
-        return None
-
-    def _is_trusted(self, request: Request, flow: Flow) -> bool:
-        return self._authenticate(request, flow) is Decision.TRUST
-
-    def _know(self, host: str) -> None:
-        self._known[host] = None
-        self._known.move_to_end(host)
-        if len(self._known) > _KNOWN_HOSTS:
-            self._known.popitem(last=False)
-
     # Answers
 
     def _refuse(self, request: Request, flow: Flow, refusal: Refusal) -> None:
@@ -400,7 +337,7 @@ class UserAgent:
         """Answer a malformed request to where it came from, as often as strangers are answered."""
         if error.method in {"", "ACK"} or "via" not in error.headers:
             return
-        if self._doorman.admits(flow.remote[0], now_s):
+        if self._admission.admits(flow, now_s):
             self._stack.send(flow, reply_to_malformed(error, self._stack.token(), (("Server", self._stack.server),)))
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from media_gateway.protocols.sip import session_timer
+from media_gateway.protocols.sip.asking import Asker
 from media_gateway.protocols.sip.dialog import Dialog, DialogState, contact_of
 from media_gateway.protocols.sip.digest import Credentials
 from media_gateway.protocols.sip.events import (
@@ -19,12 +20,12 @@ from media_gateway.protocols.sip.events import (
 )
 from media_gateway.protocols.sip.flow import Flow
 from media_gateway.protocols.sip.grammar import SipError
-from media_gateway.protocols.sip.message import Request, Response, serialise
+from media_gateway.protocols.sip.message import Request, Response
 from media_gateway.protocols.sip.replies import copied
 from media_gateway.protocols.sip.screening import ALLOW, Refusal, key_in
 from media_gateway.protocols.sip.session_timer import Session
-from media_gateway.protocols.sip.stack import MAGIC, MAX_FORWARDS, Fields, OnFinal, Stack, user_of
-from media_gateway.protocols.sip.transactions import ClientTransaction, ServerTransaction, Stage
+from media_gateway.protocols.sip.stack import Fields, OnFinal, Stack
+from media_gateway.protocols.sip.transactions import ServerTransaction, Stage
 
 _ANSWER_WITHIN_S = 16.0
 """How long a door may think about a re-INVITE."""
@@ -48,17 +49,14 @@ class Call:
         self._stack = stack
         self._supported = supported
         self._forget = forget
-        self._credentials = credentials
+        self._asker = Asker(stack, dialog, credentials)
         self._pending: ServerTransaction | None = None
         """The INVITE or UPDATE that the door has to answer."""
         self._agreed: tuple[Session | None, Fields] = (None, ())
         """What its 2xx will say of the session timer."""
         self._unacked: dict[int, ServerTransaction] = {}
-        self._asking: ClientTransaction | None = None
-        """Our own re-INVITE or UPDATE."""
         self._sdp = b""
         self._bye_wanted: str | None = None
-        self._is_flow_lost = False
         self._session: Session | None = None
         self._expires_s = 0.0
         self._session_alarm = stack.timers.alarm(self._session_due)
@@ -88,7 +86,7 @@ class Call:
         """Send a provisional response."""
         if transaction is not self._pending:
             return False
-        headers = [*copied(transaction.request.headers, "record-route"), self._contact(), ALLOW]
+        headers = [*copied(transaction.request.headers, "record-route"), self._asker.contact(), ALLOW]
         return self._respond(transaction, status, reason, now_s, headers)
 
     def accept(
@@ -101,7 +99,7 @@ class Call:
         session, said = self._agreed
         if self.dialog.state is not DialogState.EARLY and transaction.stage is Stage.TRYING:
             self.dialog.learn(request, transaction.flow)
-        fields = [self._contact(), ALLOW, ("Supported", self._supported), *said, *headers]
+        fields = [self._asker.contact(), ALLOW, ("Supported", self._supported), *said, *headers]
         if self.dialog.state is DialogState.EARLY:
             fields = [*copied(request.headers, "record-route"), *fields]
         if body:
@@ -165,7 +163,7 @@ class Call:
         if self.dialog.state is DialogState.ENDED and request.method != "BYE":
             self._respond(transaction, 481, "Call/Transaction Does Not Exist", now_s)
             return
-        self.dialog.flow, self._is_flow_lost = transaction.flow, False
+        self.dialog.flow, self._asker.is_flow_lost = transaction.flow, False
         try:
             match request.method:
                 case "BYE":
@@ -194,7 +192,7 @@ class Call:
         if not offers:
             session, said = agreed
             self.dialog.learn(request, transaction.flow)
-            headers = [self._contact(), ALLOW, ("Supported", self._supported), *said]
+            headers = [self._asker.contact(), ALLOW, ("Supported", self._supported), *said]
             self._respond(transaction, 200, "OK", now_s, headers)
             self._begin_session(session, now_s)
             return
@@ -209,7 +207,7 @@ class Call:
 
     def _check_turn(self, request: Request) -> None:
         """See that no other offer is under way (RFC 3261, section 14.2; RFC 3311, section 5.2)."""
-        if self._asking is not None:
+        if self._asker.current is not None:
             raise Refusal(491, "Request Pending")
         is_open = self._pending is not None or (request.method == "UPDATE" and bool(self._unacked))
         if is_open or (request.method == "INVITE" and self.dialog.state is DialogState.EARLY):
@@ -265,25 +263,24 @@ class Call:
             return False
 
         def final(response: Response | None, status: int, at_s: float) -> None:
-            self._asking = None
+            self._asker.current = None
             if status >= 300 and self.dialog.state is not DialogState.ENDED and not self._is_gone(status, at_s):
                 self._emit(ReinviteFailed(self.dialog, status, response.reason if response else "No Answer"))
 
-        fields = [self._contact(), ("Supported", self._supported), *session_timer.asking(self._session)]
-        self._ask("UPDATE", final, now_s, [*fields, *headers, ("Content-Type", content_type)], body)
+        fields = [self._asker.contact(), ("Supported", self._supported), *session_timer.asking(self._session)]
+        self._asker.ask("UPDATE", final, now_s, [*fields, *headers, ("Content-Type", content_type)], body)
         return True
 
     @property
     def _is_busy(self) -> bool:
-        return self._asking is not None or self._pending is not None or bool(self._unacked)
+        return self._asker.current is not None or self._pending is not None or bool(self._unacked)
 
     def _invite(self, sdp: bytes, now_s: float, *, refreshes: bool) -> None:
         def final(response: Response | None, status: int, due_s: float) -> None:
-            asked, self._asking = self._asking, None
+            asked, self._asker.current = self._asker.current, None
             if response is not None and status < 300:
                 if asked is not None:
-                    asked.ack = self._ack_of(response)
-                    self._stack.send(asked.flow, asked.ack)
+                    self._asker.acknowledge(asked, response)
                 if self.dialog.state is DialogState.CONFIRMED:
                     self._sdp = sdp
                     self._refreshed(response, due_s)
@@ -293,24 +290,9 @@ class Call:
             elif not self._is_gone(status, due_s):
                 self._emit(ReinviteFailed(self.dialog, status, response.reason if response else "No Answer"))
 
-        headers = [self._contact(), ALLOW, ("Supported", self._supported), *session_timer.asking(self._session)]
+        headers = [self._asker.contact(), ALLOW, ("Supported", self._supported), *session_timer.asking(self._session)]
         headers.append(("Content-Type", "application/sdp"))
-        self._ask("INVITE", final, now_s, headers, sdp)
-
-    def _ack_of(self, response: Response) -> bytes:
-        self._learn_target(response)
-        target, fields = self.dialog.addressing()
-        flow = self.dialog.next_hop()
-        lines = [("Via", self._stack.via(flow, MAGIC + self._stack.token())), ("Max-Forwards", str(MAX_FORWARDS))]
-        return serialise(f"ACK {target} SIP/2.0", [*lines, *fields, ("CSeq", f"{response.cseq} ACK")])
-
-    def _learn_target(self, response: Response) -> None:
-        try:
-            contacts = response.addresses("contact")
-        except SipError:
-            return
-        if contacts and contacts[0].uri.scheme in {"sip", "sips"}:
-            self.dialog.remote_target = contacts[0].uri
+        self._asker.ask("INVITE", final, now_s, headers, sdp)
 
     # The session timer
 
@@ -329,17 +311,17 @@ class Call:
         elif self._is_busy:
             self._session_alarm.set(now_s + 1.0)
         elif "UPDATE" in self.dialog.methods or not self._sdp:
-            headers = [self._contact(), ("Supported", self._supported), *session_timer.asking(session)]
-            self._ask("UPDATE", self._updated, now_s, headers)
+            headers = [self._asker.contact(), ("Supported", self._supported), *session_timer.asking(session)]
+            self._asker.ask("UPDATE", self._updated, now_s, headers)
         else:
             self._invite(self._sdp, now_s, refreshes=True)
 
     def _updated(self, response: Response | None, status: int, now_s: float) -> None:
-        self._asking = None
+        self._asker.current = None
         if self.dialog.state is DialogState.ENDED:
             return
         if response is not None and status < 300:
-            self._learn_target(response)
+            self._asker.learn_target(response)
             self._refreshed(response, now_s)
         elif status in {405, 501} and self._sdp:
             self.dialog.methods -= {"UPDATE"}
@@ -365,7 +347,7 @@ class Call:
         """Its connection broke: a call that runs goes on, one that rings cannot be answered any more."""
         if self.dialog.flow != flow or self.dialog.state is DialogState.ENDED:
             return
-        self._is_flow_lost = True
+        self._asker.is_flow_lost = True
         if self.dialog.state is DialogState.EARLY and self._pending is not None:
             self.cancel(self._pending, "flow-lost", now_s)
 
@@ -404,38 +386,9 @@ class Call:
         return forget is not _nothing
 
     def _send_bye(self, reason: str, now_s: float, final: OnFinal) -> None:
-        self._ask("BYE", final, now_s, [("Reason", reason)] if reason else [])
+        self._asker.ask("BYE", final, now_s, [("Reason", reason)] if reason else [])
 
     # How things are said
-
-    def _ask(
-        self,
-        method: str,
-        final: OnFinal,
-        now_s: float,
-        headers: Fields,
-        body: bytes = b"",
-        proof: Fields = (),
-    ) -> None:
-        """Send a request in the dialog; a challenge is answered once, where there is a password for it."""
-        kept = list(headers)
-
-        def answered(response: Response | None, status: int, at_s: float) -> None:
-            mine = self._credentials(self.dialog) if status in {401, 407} and not proof else None
-            if mine is not None and response is not None and mine.take(response):
-                target, _ = self.dialog.addressing()
-                self._ask(method, final, at_s, kept, body, mine.header(method, target, self._stack.rng))
-            else:
-                final(response, status, at_s)
-
-        dialog = self.dialog
-        dialog.local_cseq += 1
-        target, fields = dialog.addressing()
-        flow = dialog.reopened() if self._is_flow_lost and dialog.flow.is_reliable else dialog.next_hop()
-        fields += [*kept, *proof]
-        asked = self._stack.request(method, target, flow, fields, dialog.local_cseq, answered, now_s, body)
-        if method != "BYE":
-            self._asking = asked
 
     def _respond(
         self,
@@ -450,10 +403,6 @@ class Call:
             return False
         tag = self.dialog.local.tag
         return self._stack.respond(transaction, status, reason, now_s, headers=headers, body=body, tag=tag)
-
-    def _contact(self) -> tuple[str, str]:
-        uri = self._stack.contact_uri(self.dialog.flow, user_of(self.dialog.local.uri), secure=self.dialog.secure)
-        return "Contact", f"<{uri}>{self.dialog.features}"
 
     def _emit(
         self, event: Acked | Cancelled | Ended | InfoKey | Invite | Reinvite | ReinviteAccepted | ReinviteFailed

@@ -188,7 +188,7 @@ class ClientTransaction:
         self.flow = flow
         self.data = data
         self.stage = Stage.TRYING
-        self.ack: bytes | None = None
+        self.ack: tuple[Flow, bytes] | None = None
         """What answers each repetition of an INVITE's final response; for a 2xx the caller of the INVITE sets it."""
         self.on_end: Callable[[ClientTransaction], None] | None = None
         self._send = send
@@ -210,7 +210,7 @@ class ClientTransaction:
         """Take a response to it."""
         if self.stage is not Stage.TRYING:
             if self.ack is not None and response.status >= 200:
-                self._send(self.flow, self.ack)
+                self._send(*self.ack)
             return
         invite = self.method == "INVITE"
         if response.status < 200:
@@ -229,8 +229,8 @@ class ClientTransaction:
         else:  # Timers D and K
             self._end_s = now_s + (TIMEOUT_S if invite else T4_S)
         if invite and response.status >= 300 and self._ack_for is not None:
-            self.ack = self._ack_for(response)
-            self._send(self.flow, self.ack)
+            self.ack = (self.flow, self._ack_for(response))
+            self._send(*self.ack)
         self._set_due()
         self._on_final(response, response.status, now_s)
 
