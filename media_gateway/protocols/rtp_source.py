@@ -38,7 +38,9 @@ class Source:
     - Packets from the very address that the other side has announced are always taken.
     - Of a side that is behind a NAT, which shows in an announced address that is not the one its signalling comes
       from (or in none), the first sender on the signalling's host is taken.
-    - Another port of the announced host is taken once it has sent for 3 s in which the announced one was silent.
+    - Another port of the announced host is taken once it has sent for 3 s in which the announced one was silent. So is
+      another host, but only where the announced address cannot be the one: there is none, or it is a private one and
+      the signalling comes from the Internet (a proxy stands between).
     - Where nobody has been announced and the signalling's address is not known either, the first sender is taken.
     - Whoever has been taken keeps the stream; only the announced address itself, or a new announcement, ends that.
     - Authentic packets (SRTP) are taken from anywhere, and the stream follows them when the old address is silent.
@@ -80,13 +82,14 @@ class Source:
             return True
         if self._taken is not None:
             return False
-        announced, host = self._announced, address[0]
-        if announced is not None and host == announced[0]:
-            return self._is_patient_with(address, sequence, now_s)
-        is_first = host == self._signalled_from if self._signalled_from is not None else announced is None
-        if is_first:
+        announced, signalled_from, host = self._announced, self._signalled_from, address[0]
+        is_first = announced is None if signalled_from is None else host == signalled_from
+        if is_first and (announced is None or host != announced[0]):
             self._take(address, now_s)
-        return is_first
+            return True
+        if announced is None or host == announced[0] or self._is_hidden(announced[0]):
+            return self._is_patient_with(address, sequence, now_s)
+        return False
 
     def authentic(self, address: Address, now_s: float) -> None:
         """A packet that was sealed with their key came from there."""
@@ -119,6 +122,12 @@ class Source:
             return False
         self._take(address, now_s)
         return True
+
+    def _is_hidden(self, host: str) -> bool:
+        """Return whether an announced host cannot be reached from where the signalling comes from."""
+        if self._signalled_from is None:
+            return False
+        return ipaddress.ip_address(host).is_private and ipaddress.ip_address(self._signalled_from).is_global
 
     def _believable(self, announced: Address | None) -> Address | None:
         """Return the address unless it is one of our own machine's, told by somebody who is not on it."""

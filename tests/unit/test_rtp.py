@@ -128,3 +128,27 @@ def test_a_key_is_told_once() -> None:
     assert reader.feed(9600, bytes([11, 10, 0, 20])) == "#"
     assert reader.feed(19_200, bytes([16, 10, 0, 20])) is None  # a hook flash
     assert reader.feed(19_200, b"\1") is None
+
+
+def test_late_packets_of_a_key_are_not_another_one() -> None:
+    reader, one, two = rtp.KeyReader(), rtp.key_payload("1", 160, end=False), rtp.key_payload("2", 160, end=True)
+    told = [reader.feed(timestamp, payload) for timestamp, payload in [(0, one), (800, two), (0, one), (1600, one)]]
+    assert told == ["1", "2", None, "1"]
+
+
+def test_keys_are_written_as_they_are_read() -> None:
+    for number, key in enumerate("0123456789*#ABCD"):
+        payload = rtp.key_payload(key, 70_000, end=True)
+        assert payload == bytes([number, 0x8A, 0xFF, 0xFF])
+        assert rtp.KeyReader().feed(1, payload) == key
+    for wrong in ("", "12", "x", "E"):
+        with pytest.raises(ValueError, match="not a key"):
+            rtp.key_payload(wrong, 0, end=False)
+
+
+def test_who_has_sent_nothing_reports_as_a_receiver() -> None:
+    heard = rtp.ReportBlock(7, 0.5, 3, 100, 5, 0, 0)
+    quiet = rtp.report(rtp.Sending(9), "me", 0.0, heard)
+    assert quiet[1] == 201
+    assert rtp.parse_rtcp(quiet) == rtp.Reports(None, 0, (heard,), ())
+    assert rtp.report(rtp.Sending(9, 1, 160), "me", 0.0, heard)[1] == 200

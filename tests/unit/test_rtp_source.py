@@ -70,6 +70,16 @@ def test_behind_a_nat_the_signallings_host_speaks() -> None:
     assert source.admits(mapped, 11, 22)
 
 
+def test_behind_a_nat_and_a_proxy_somebody_has_to_wait() -> None:
+    mapped = ("8.8.4.4", 43_210)
+    source = Source(("10.0.0.5", 6_000), "9.9.9.9")
+    assert admitted(source, mapped, 140) == 0
+    assert admitted(source, mapped, 100, since_s=2.8, first=140) == 90
+    assert admitted(source, STRANGER, 1_000, since_s=5) == 0
+    between_neighbours = Source(("10.0.0.5", 6_000), "10.0.0.2")
+    assert admitted(between_neighbours, ("10.0.0.9", 6_000), 1_000) == 0
+
+
 @pytest.mark.parametrize("signalled_from", ["198.51.100.7", None])
 def test_without_an_announced_address(signalled_from: str | None) -> None:
     source = Source(None, signalled_from)
