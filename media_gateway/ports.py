@@ -7,7 +7,7 @@ hand on crosses this border, so each of them runs in a test against a few lines 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 from uuid import UUID
 
 from infra.model import AudioChunk, Call, Leg, Role, Stage, Track, UserRole
@@ -186,6 +186,14 @@ class CallerLine(Protocol):
 
     def hang_up(self, reason: str) -> None:
         """End the call."""
+
+
+@runtime_checkable
+class KeyLine(Protocol):
+    """A line that can tell of keys beside the audio."""
+
+    def press(self, keys: str) -> bool:
+        """Press keys on the line. False: its other end takes no such news, so let it hear tones."""
 
 
 class Meter(Protocol):

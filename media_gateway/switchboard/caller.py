@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Literal
 
 from media_gateway.bridge import Play, Player, Seat
-from media_gateway.ports import CallerLine
+from media_gateway.ports import CallerLine, KeyLine
 from media_gateway.prompts import Player as Prompts
 from media_gateway.prompts import prompt
+from media_gateway.tones import dtmf
 from media_gateway.voices import PacketVoice
 
 if TYPE_CHECKING:
@@ -103,6 +104,12 @@ class Caller:
             self._conversation.handle.note_act(None, "call.consent_played", {})
         elif self._ending is not None and mark == f"played:{self._ending[0]}":
             self._conversation.end(self._ending[1])
+
+    def press(self, keys: str) -> None:
+        """Press keys on their line, told or as tones."""
+        line: object = self._line
+        if not (isinstance(line, KeyLine) and line.press(keys)):
+            self.play(Prompts([dtmf(keys)]))
 
     def say(self, *names: str, then: Callable[[], None] | None = None) -> None:
         """Play prompts, one after the other, then the music again."""

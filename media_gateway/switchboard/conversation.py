@@ -13,12 +13,10 @@ from infra.model import Call, Stage, SupervisionMode, utc_now
 from infra.store.queues import Queue
 from media_gateway.bridge import Bridge, Plan, Play, Seat
 from media_gateway.ports import CallHandle
-from media_gateway.prompts import Player
 from media_gateway.switchboard.caller import Caller
 from media_gateway.switchboard.party import Part, Party
 from media_gateway.switchboard.phones import CommandRefused, Phone
 from media_gateway.switchboard.transfer import Transfer
-from media_gateway.tones import dtmf
 
 if TYPE_CHECKING:
     from media_gateway.switchboard.board import Switchboard
@@ -166,7 +164,7 @@ class Conversation:
         self._only_agent(party)
         if self.caller.seat is None or self.is_held:
             raise CommandRefused("the caller is not on the line")
-        self.caller.play(Player([dtmf(digits)]))
+        self.caller.press(digits)
 
     def pass_on(self, party: Party, target: Phone, *, attended: bool) -> None:
         """Pass the caller on to a colleague."""

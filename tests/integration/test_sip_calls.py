@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -14,6 +15,7 @@ import pytest
 
 from infra.model import Call
 from media_gateway.audio import resampler
+from media_gateway.protocols.rtp import KeyReader, parse_rtp
 from media_gateway.protocols.sip.message import Response, parse_message
 from media_gateway.transports.rtp import StreamLimits
 from media_gateway.transports.sip.options import SipUnusable
@@ -229,6 +231,32 @@ async def test_keys_come_in_both_ways(house: SipHouse, data_dir: Path) -> None:
     (call,) = house.calls
     keys = [body for what, body in call.log if what == "dtmf"]
     assert keys == [{"digit": "1"}], "and those of the second way are taken for echoes"
+
+
+async def test_an_agents_keys_go_out_as_events(house: SipHouse) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ear:
+        ear.bind(("127.0.0.1", 0))
+        ear.setblocking(False)
+        lines = [
+            OFFER.replace("31998 RTP/AVP 8", f"{ear.getsockname()[1]} RTP/AVP 8 97"),
+            "a=rtpmap:97 telephone-event/8000",
+        ]
+        async with Wire.to(house.port) as wire:
+            wire.send("INVITE", 1, "first", body="".join(lines) + "\r\n")
+            await until(lambda: wire.answers("INVITE", 200))
+            wire.send("ACK", 1, "second", to=wire.answers("INVITE", 200)[0])
+            await until(lambda: house.board.conversations)
+            (conversation,) = house.board.conversations.values()
+            conversation.caller.press("1#")
+            told = KeyReader()
+            pressed: list[str] = []
+            while len(pressed) < 2:
+                packet = parse_rtp(await asyncio.get_running_loop().sock_recv(ear, 2048))
+                assert packet is not None
+                if packet.payload_type == 97 and (key := told.feed(packet.timestamp, packet.payload)) is not None:
+                    pressed.append(key)
+            wire.send("BYE", 2, "third", to=wire.answers("INVITE", 200)[0])
+    assert pressed == ["1", "#"]
 
 
 async def test_options_are_answered(house: SipHouse) -> None:

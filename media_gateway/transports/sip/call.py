@@ -76,7 +76,7 @@ class Rooms:
 
 
 class SipCall:
-    """A caller's line (media_gateway.ports.CallerLine), and the owner of its dialog."""
+    """A caller's line (media_gateway.ports.CallerLine and KeyLine), and the owner of its dialog."""
 
     def __init__(self, rooms: Rooms, invite: Invite, parties: Parties, *, on_over: Callable[[SipCall], None]) -> None:
         """`on_over`: called once, when nothing more will come of the call."""
@@ -306,6 +306,11 @@ class SipCall:
     def mark(self, name: str) -> None:
         """What was sent so far will have been heard soon."""
         asyncio.get_running_loop().call_later(_HEARD_AFTER_S, self._heard, name)
+
+    def press(self, keys: str) -> bool:
+        """Press keys by RFC 4733; False where that was not agreed on."""
+        stream = self._stream
+        return stream is not None and all(stream.send_key(key) for key in keys)
 
     def hang_up(self, reason: str) -> None:
         """End the call."""
