@@ -24,7 +24,7 @@ from tests.conftest import TEST_DATA, until
 from tests.fakes.gateway import FakeCall
 from tests.fakes.house import FakePeer, Person
 from tests.sip_house import SipHouse, sip_house
-from tests.sip_peers import kamailio
+from tests.sip_peers import baresip, kamailio, write_wav
 from tests.sipp import heard_level, sipp, tls_relay, write_capture
 from tests.speech import speech
 
@@ -136,6 +136,22 @@ async def test_a_call_over_tls(tmp_path: Path, data_dir: Path) -> None:
         (call,) = house.calls
         assert call.ended == "completed"
         assert heard_level(customer(call)) > 200
+
+
+async def test_a_softphone_calls_over_tls_with_encrypted_audio(tmp_path: Path) -> None:
+    certificate, key = write_certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    narrow = resampler(16_000, 8_000)
+    says = write_wav(tmp_path / "says.wav", narrow.process(speech(1)[: 16_000 * 10]), 8000)
+    async with sip_house(tmp_path / "house", tls=context, srtp="required") as house:
+        address = f"sip:+15550199@127.0.0.1:{house.door.endpoint.listeners.ports['tls']};transport=tls"
+        async with baresip(tmp_path / "baresip", says, address, options=";mediaenc=srtp-mand") as phone:
+            await until(lambda: house.calls and len(customer(house.calls[0])) > 16_000 * 4)
+        (call,) = house.calls
+        await until(lambda: call.ended == "completed")
+        assert heard_level(customer(call)) > 200
+        assert heard_level(phone.heard()[0]) > 200, "the greeting"
 
 
 async def test_what_is_said_arrives_sample_by_sample(house: SipHouse, tmp_path: Path) -> None:

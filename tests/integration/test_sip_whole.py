@@ -1,6 +1,9 @@
 """SIP callers and an agent in a browser, through a whole installation: heard both ways, written down, kept."""
 
 import asyncio
+import os
+import socket
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Literal
@@ -70,6 +73,17 @@ async def test_the_words_of_a_g711_call_are_in_the_transcript(server: Whole, tmp
     assert call["end_reason"] == "completed"
     assert call["queue"] == "Default"
 
+    async def saved() -> bool:
+        found = await server.get(f"/api/v1/calls/{call['id']}")
+        return bool(found["recording"]["state"] == "saved")
+
+    await until(saved, within_s=60)
+    async with server.http.get(f"/api/v1/calls/{call['id']}/recording") as reply:
+        assert reply.status == 200
+        (tmp_path / "call.ogg").write_bytes(await reply.read())
+    samples, rate_hz = read(tmp_path / "call.ogg", 16_000)
+    assert "calling" in words_in(samples[:, 0], rate_hz), "and it is recorded"
+
 
 @pytest.mark.parametrize(
     ("codec", "rate_hz", "way", "options"),
@@ -125,6 +139,21 @@ async def test_an_agent_who_hangs_up_ends_the_call(server: Whole, tmp_path: Path
             await agent.close()
     caller.result().check()
     assert (await server.settled(await sid_of(server)))["call"]["end_reason"] == "agent hung up"
+
+
+async def test_a_taken_port_ends_the_server_with_one_clear_line(server: Whole) -> None:
+    environment = {**server.environment, "HEARLINE_PORT": str(free_port(socket.SOCK_STREAM))}
+    second = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "infra.main", "serve", "--parent", str(os.getpid())),
+        env=environment,
+        cwd=ROOT,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(60):
+        _, said = await second.communicate()
+    assert second.returncode
+    assert f"SIP at 127.0.0.1:{sip_port(server)} (address already in use): set SIP_HOST or SIP_PORT" in said.decode()
+    assert "Traceback" not in said.decode()
 
 
 async def test_calls_come_over_a_registration(tmp_path: Path) -> None:
