@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import aiohttp
 import numpy as np
@@ -111,6 +112,12 @@ async def hang_up(socket: aiohttp.ClientWebSocketResponse, peer: Peer) -> None:
         await socket.close()
 
 
+def by_role(snapshot: dict[str, Any]) -> dict[str, str]:
+    """Return what each party said, in small letters: under load a lighter model writes."""
+    roles = ("agent", "customer")
+    return {role: " ".join(s["text"] for s in snapshot["segments"] if s["role"] == role).lower() for role in roles}
+
+
 @pytest.mark.parametrize("peer", LISTENED, ids=[peer.dialect for peer in LISTENED])
 async def test_what_a_sender_lets_us_hear_is_written_down(server: Whole, token: str, peer: Peer) -> None:
     """Both tracks where it has two; eight times faster than it was said."""
@@ -123,13 +130,11 @@ async def test_what_a_sender_lets_us_hear_is_written_down(server: Whole, token: 
         await speak(socket, peer, voices, speed=8.0)
         await hang_up(socket, peer)
     snapshot = await server.settled(peer.call_id)
-    words = {
-        role: " ".join(s["text"] for s in snapshot["segments"] if s["role"] == role) for role in ("agent", "customer")
-    }
+    words = by_role(snapshot)
     assert snapshot["call"]["door"] == peer.dialect
     assert "calling" in words["customer"]
     if two:
-        assert "Platinum Motors" in words["agent"]
+        assert "platinum motors" in words["agent"]
     assert not snapshot["gaps"]
 
 
@@ -155,10 +160,8 @@ async def test_a_caller_behind_a_sender_talks_to_an_agent(server: Whole, token: 
                 await agent.close()
             listening.cancel()
     snapshot = await server.settled(peer.call_id)
-    words = {
-        role: " ".join(s["text"] for s in snapshot["segments"] if s["role"] == role) for role in ("agent", "customer")
-    }
-    assert "Platinum Motors" in words["agent"]
+    words = by_role(snapshot)
+    assert "platinum motors" in words["agent"]
     assert "calling" in words["customer"]
     assert peer.cleared == 1
     assert "platinum motors" in words_in(peer.heard_samples, HZ)
