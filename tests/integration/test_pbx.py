@@ -205,7 +205,7 @@ async def test_a_pbx_caller_is_put_through_without_being_asked_for(server: Whole
     assert "Platinum Motors" in words(snapshot, "agent")
     assert "calling" in words(snapshot, "customer")
     assert peer.cleared == 1
-    assert "platinum motors" in words_in(peer.heard_samples, peer.codec.rate_hz)
+    assert "platinum motors" in words_in(peer.heard_samples, HZ)
     assert "dealership" in words_in(agent.heard.in_time, RTP_HZ)
 
 

@@ -74,6 +74,8 @@ def test_the_documented_example_holds() -> None:
         replace(Request(), secret=b""),
         Request().but(audiohook_session_id="30b0e395-84d3-4570-ac13-9a62d8f514c1"),
         Request().but(audiohook_correlation_id=""),
+        Request().but(x_api_key="\udcff"),
+        Request().but(audiohook_correlation_id="\udcff"),
         Request().but(signature="sig1=:" + "A" * 43 + "=:"),
     ],
 )
