@@ -282,7 +282,7 @@ class TrackSession:
                     speculation.request.promote()
                 paused_ms = self._late.since_ms(action.end_ms)
                 if paused_ms is not None:
-                    _STAGES.labels("pause").observe(paused_ms / 1000)
+                    self._took("pause", paused_ms / 1000)
                 await self._finals.put(_Ended(action, time.monotonic()))
 
     async def _speculate(self, decode: Decode, request: Request, segmenter: Segmenter) -> Draft | None:
@@ -367,7 +367,7 @@ class TrackSession:
         while (ended := await self._finals.get()) is not None:
             decode = ended.decode
             draft = await self._final_words(decode)
-            _STAGES.labels("words").observe(time.monotonic() - ended.at_s)
+            self._took("words", time.monotonic() - ended.at_s)
             self._late.storing()
             await self._tell_language()
             if draft is not None:
@@ -413,17 +413,21 @@ class TrackSession:
         self._next_seq, self._resume_chunk = segment.seq + 1, resume_chunk
         self._holding.progressed = True
         stored_s = time.monotonic()
-        _STAGES.labels("stored").observe(stored_s - began_s)
+        self._took("stored", stored_s - began_s)
         _FINALS.inc()
         if segment.latency_ms is not None:
             _LATENCY.observe(segment.latency_ms / 1000)
         await self._screen.final(segment)
-        _STAGES.labels("told").observe(time.monotonic() - stored_s)
+        self._took("told", time.monotonic() - stored_s)
         if self._speakers:
             if not self._live:
                 await self._speakers.until_room()
             self._speakers.hear(segment, decode.samples, decode.audio_ms)
         await self._trim(resume_chunk)
+
+    def _took(self, stage: str, seconds: float) -> None:
+        if self._live:
+            _STAGES.labels(stage).observe(seconds)
 
     async def _tell_again(self) -> None:
         """An earlier owner may have stored its last segment without having told it."""
