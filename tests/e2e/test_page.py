@@ -97,6 +97,22 @@ async def test_a_call_arrives_on_the_page_while_it_is_spoken(installation: Whole
     await expect(page.get_by_test_id("live-badge")).to_have_count(0)
 
 
+async def test_a_banner_moves_no_line_of_a_live_call(installation: Whole, page: Page, tmp_path: Path) -> None:
+    async with installation.placing(cut(SAMPLE, tmp_path / "call.wav", 0, 33)) as sid:
+        row = page.get_by_test_id("call-row").first
+        await expect(row.get_by_test_id("live-badge")).to_be_visible(timeout=PATIENCE_MS)
+        await row.click()
+        transcript = page.get_by_test_id("transcript")
+        await expect(page.locator('[data-testid="segment"]').first).to_be_visible(timeout=PATIENCE_MS)
+        before = await transcript.bounding_box()
+        await installation.kill("insights")
+        await expect(page.get_by_test_id("degraded-banner")).to_be_visible(timeout=PATIENCE_MS)
+        if await page.get_by_test_id("live-badge").count():
+            assert await transcript.bounding_box() == before
+        await installation.start("insights")
+    await installation.settled(sid)
+
+
 async def test_the_page_keeps_its_place_when_the_server_goes_and_comes(
     installation: Whole, page: Page, tmp_path: Path
 ) -> None:
