@@ -10,6 +10,7 @@ import pytest
 from media_gateway.protocols.sip.digest import digest_response, parse_digest
 from media_gateway.protocols.sip.events import Registered, RegistrationFailed, Unregistered
 from media_gateway.protocols.sip.flow import Flow
+from media_gateway.protocols.sip.grammar import SipError
 from media_gateway.protocols.sip.message import Request, parse_message
 from media_gateway.protocols.sip.registration import Registration
 from tests.unit.sip_ladder import OURS, Ladder, answer_to, only, starts
@@ -169,6 +170,20 @@ def test_too_short_is_asked_again_with_the_registrars_least() -> None:
     sent = ladder.send(answer_to(first, 423, "Interval Too Brief", "Min-Expires: 3600"), REGISTRAR)
     assert only(sent, "REGISTER").headers.get("expires") == "3600"
     assert ladder.silent()
+
+
+def test_a_least_that_nobody_can_keep_is_a_failure() -> None:
+    ladder, first = began()
+    assert ladder.send(answer_to(first, 423, "Interval Too Brief", "Min-Expires: 9999999999"), REGISTRAR) == []
+    assert ladder.event(RegistrationFailed).status == 423
+
+
+@pytest.mark.parametrize("change", [{"aor": "hearline"}, {"registrar": "pbx.example"}])
+def test_an_account_without_addresses_is_refused_at_once(change: dict[str, str]) -> None:
+    ladder = Ladder()
+    with pytest.raises(SipError):
+        ladder.agent.register(dataclasses.replace(ACCOUNT, **change), REGISTRAR, ladder.now_s)
+    assert ladder.agent._bindings == {}
 
 
 @pytest.mark.parametrize(

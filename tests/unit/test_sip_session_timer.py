@@ -85,6 +85,16 @@ def test_a_refresh_without_the_header_switches_the_timer_off() -> None:
     assert ladder.silent()
 
 
+def test_an_update_before_the_answer_begins_no_session() -> None:
+    ladder, caller = Ladder(), Caller()
+    ladder.invited(caller)
+    ladder.out()
+    (ok,) = ladder.send(caller.request("UPDATE", "Session-Expires: 90;refresher=uac", "Supported: timer"))
+    assert starts([ok]) == ["200 OK"]
+    assert ladder.wait(120) == []
+    assert ladder.silent()
+
+
 def test_we_refresh_by_update_where_the_peer_takes_it() -> None:
     ladder, caller = Ladder(), Caller()
     answered(

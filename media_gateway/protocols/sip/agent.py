@@ -17,7 +17,7 @@ from media_gateway.protocols.sip.dialog import Dialog, DialogState, open_dialog
 from media_gateway.protocols.sip.digest import ALGORITHMS, Credentials, Guard
 from media_gateway.protocols.sip.events import Event, Invite, Reinvite
 from media_gateway.protocols.sip.flow import Flow, HostPort
-from media_gateway.protocols.sip.grammar import SipError
+from media_gateway.protocols.sip.grammar import SipError, parse_uri
 from media_gateway.protocols.sip.limits import Limits
 from media_gateway.protocols.sip.message import Malformed, Request, Response, parse_message
 from media_gateway.protocols.sip.registration import Registration
@@ -213,8 +213,10 @@ class UserAgent:
         """Register over `flow`, and stay registered; again with another flow to move there.
 
         Raises:
-            SipError: the AOR is no URI.
+            SipError: the AOR or the registrar is no URI.
         """
+        for uri in (registration.aor, registration.registrar):
+            parse_uri(uri)
         binding = self._bindings.get(registration.aor)
         if binding is None:
             self._bindings[registration.aor] = binding = Binding(self._stack, registration, flow)

@@ -148,8 +148,8 @@ class Binding:
             self._failed(status, "No Answer" if status == 408 else "Connection Lost", now_s)
         elif status < 300:
             self._is_registered(response, now_s)
-        elif status == 423 and self._expires_s < (least_s := _seconds(response.headers.get("min-expires"))):
-            self._expires_s = min(least_s, _MOST_S)
+        elif status == 423 and self._expires_s < (least_s := _seconds(response.headers.get("min-expires"))) <= _MOST_S:
+            self._expires_s = least_s
             self._register(now_s)
         else:
             self._failed(status, response.reason, now_s, _seconds(response.headers.get("retry-after")))

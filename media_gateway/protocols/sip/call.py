@@ -194,7 +194,8 @@ class Call:
             self.dialog.learn(request, transaction.flow)
             headers = [self._asker.contact(), ALLOW, ("Supported", self._supported), *said]
             self._respond(transaction, 200, "OK", now_s, headers)
-            self._begin_session(session, now_s)
+            if self.dialog.state is not DialogState.EARLY:  # else the session begins with the answer to the INVITE
+                self._begin_session(session, now_s)
             return
         self._agreed, self._pending = agreed, transaction
         transaction.tag = self.dialog.local.tag

@@ -54,7 +54,8 @@ def check(request: Request, accepts: tuple[str, ...], extensions: tuple[str, ...
         _check_body(request, KEY_TYPES)
     elif method in {"INVITE", "UPDATE"}:
         _check_body(request, accepts)
-        _check_accept(request)
+        if method == "INVITE":
+            _check_accept(request)
 
 
 def _check_body(request: Request, accepts: tuple[str, ...]) -> None:
