@@ -1,6 +1,6 @@
 """UDP ports for calls: pairs of sockets out of RTP_PORTS, read on one timer for all of them.
 
-A wake-up of the event loop for every packet costs several times what reading it does. So the loop wakes up every 5 ms,
+A wake-up of the event loop for every packet costs several times what reading it does. So the loop wakes up every 10 ms,
 asks the kernel once which sockets have something, and reads just those.
 """
 
@@ -23,7 +23,7 @@ from media_gateway.protocols.sdp import Address
 
 _DATAGRAM_BYTES: Final = 2048
 """What is read of one; a path's MTU is hardly ever more than 1500."""
-_DRAIN_S: Final = 0.005
+_DRAIN_S: Final = 0.01
 _MAX_ROUNDS: Final = 16
 """Datagrams read of one socket at a time; a flood waits in the kernel, and is lost there."""
 _BUSY_PORTS: Final = Gauge("hearline_rtp_port_pairs_in_use", "Pairs of UDP ports of calls", multiprocess_mode="livesum")
@@ -174,8 +174,7 @@ class RtpPorts:
                 opened.setblocking(False)
                 try:
                     opened.bind((self.host, number))
-                except OSError as error:
-                    log.debug("RTP port not free", port=number, error=type(error).__name__)
+                except OSError:
                     return None
                 pair.append(opened)
             stack.pop_all()
