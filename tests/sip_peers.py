@@ -230,7 +230,7 @@ request_route {{
             exit;
         }}
         save("location");
-        if (registered("location")) {{ xlog("L_WARN", "registered $au\\n"); }}
+        if (registered("location", "$tu")) {{ xlog("L_WARN", "registered $au\\n"); }}
         else {{ xlog("L_WARN", "left $au\\n"); }}
         exit;
     }}

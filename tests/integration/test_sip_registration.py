@@ -46,6 +46,8 @@ async def test_calls_come_in_over_a_registration_and_from_nobody_else(tmp_path: 
     async with proxy_at(tmp_path) as proxy, registering(tmp_path, proxy.port, way=way) as house:
         await until(lambda: house.door.registrar and house.door.registrar.state == "registered")
         assert house.problems == []
+        assert proxy.said("registered hearline")
+        assert not proxy.said("left hearline")
         (await sipp("short", proxy.port, tmp_path, to="hearline")).check()
         (call,) = house.calls
         assert (call.call.to_number, call.ended) == ("hearline", "completed")

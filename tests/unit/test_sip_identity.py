@@ -3,25 +3,29 @@
 import pytest
 
 from media_gateway.protocols.sip.message import Request, parse_message
-from media_gateway.transports.sip.identity import Parties, parties
+from media_gateway.transports.sip.identity import Parties, is_plain, parties
 
 
 def invite(
-    *headers: str, uri: str = "sip:+15550199@198.51.100.1", to: str | None = None, sender: str = "<sip:1001@pbx.test>"
+    *headers: str,
+    uri: str = "sip:+15550199@198.51.100.1",
+    to: str | None = None,
+    sender: str = "<sip:1001@pbx.test>",
+    call_id: str = "one",
 ) -> Request:
     lines = [
         f"INVITE {uri} SIP/2.0",
         "Via: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1",
         f"From: {sender};tag=1",
         f"To: {to or f'<{uri}>'}",
-        "Call-ID: one",
+        f"Call-ID: {call_id}",
         "CSeq: 1 INVITE",
         "Contact: <sip:192.0.2.1>",
         *headers,
         "",
         "",
     ]
-    request = parse_message("\r\n".join(lines).encode())
+    request = parse_message("\r\n".join(lines).encode("utf-8", "surrogateescape"))
     assert isinstance(request, Request)
     return request
 
@@ -56,3 +60,16 @@ def test_a_call_to_our_own_name_at_a_registrar_is_for_the_number_in_to() -> None
     assert parties(request).called == "hearline"
     same = invite(uri="sip:hearline@192.0.2.9:5060", to="<sip:hearline@pbx.test>")
     assert parties(same, ours="hearline").called == "hearline"
+
+
+def test_what_cannot_be_stored_is_no_name() -> None:
+    assert is_plain(invite())
+    assert not is_plain(invite(call_id="x" * 256))
+    assert not is_plain(invite(call_id="caf\udcff"))
+    assert not is_plain(invite(sender='<sip:a@b>;tag="caf\u00e9"'))
+
+
+def test_numbers_are_printable() -> None:
+    odd = invite(sender="<sip:+1555%00%1b0100@pbx.test>", uri="sip:%ff%fe@198.51.100.1")
+    assert parties(odd).caller == "+15550100"
+    assert parties(odd).called is None or str(parties(odd).called).encode()

@@ -23,7 +23,7 @@ from media_gateway.transports.rtp import StreamLimits
 from media_gateway.transports.rtp_ports import RtpPorts
 from media_gateway.transports.sip.call import DOOR, LATER, Rooms, SipCall, call_id
 from media_gateway.transports.sip.endpoint import Endpoint
-from media_gateway.transports.sip.identity import parties
+from media_gateway.transports.sip.identity import is_plain, parties
 from media_gateway.transports.sip.options import SipOptions, SipUnusable
 from media_gateway.transports.sip.registration import Registrar
 from media_gateway.transports.sip.trust import Trust
@@ -165,6 +165,10 @@ class SipDoor:
         if self.draining or self._tasks is None:
             self._count_refused("draining")
             self.endpoint.refuse(invite, 503, "Service Unavailable", LATER)
+            return
+        if not is_plain(invite.request):
+            self._count_refused("bad-name")
+            self.endpoint.refuse(invite, 400, "Bad Call-ID")
             return
         if self.recorder is not None and self.recorder.takes(invite):
             self._tasks.create_task(self._record(self.recorder, invite))

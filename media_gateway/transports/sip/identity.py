@@ -10,6 +10,7 @@ from media_gateway.protocols.sip.message import Request
 
 _NOBODY: Final = frozenset({"", "anonymous", "unknown", "unavailable", "restricted", "asterisk"})
 _LONGEST: Final = 64
+_LONGEST_NAME: Final = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,5 +41,11 @@ def parties(request: Request, *, ours: str | None = None) -> Parties:
 
 
 def _said(uri: Uri) -> str | None:
-    number = uri.number
-    return None if number.lower() in _NOBODY else number[:_LONGEST]
+    number = "".join(filter(str.isprintable, uri.number))[:_LONGEST]
+    return None if number.lower() in _NOBODY else number
+
+
+def is_plain(request: Request) -> bool:
+    """Return whether what names the call (Call-ID, the tag of From) can be stored and compared everywhere."""
+    names = request.call_id, request.sender.tag
+    return all(len(name) <= _LONGEST_NAME and name.isascii() and name.isprintable() for name in names)
