@@ -157,7 +157,7 @@ async def test_a_taken_port_ends_the_server_with_one_clear_line(server: Whole) -
     async with asyncio.timeout(60):
         _, said = await second.communicate()
     assert second.returncode
-    assert f"SIP at 127.0.0.1:{sip_port(server)} (address already in use): set SIP_HOST or SIP_PORT" in said.decode()
+    assert f"SIP at 127.0.0.1:{sip_port(server)} (Address already in use): set SIP_HOST or SIP_PORT" in said.decode()
     assert "Traceback" not in said.decode()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import os
 import socket
 from collections.abc import Callable
 from typing import Final, Protocol
@@ -109,7 +110,7 @@ class SipDoor:
                 self._public_host = await _address(self._public_host, family)
             await self.endpoint.open(options.host, options.port, options.tls_port, options.tls)
         except OSError as error:
-            why = error.strerror or str(error)
+            why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
             raise SipUnusable(f"SIP at {options.host}:{options.port} ({why}): set SIP_HOST or SIP_PORT") from error
         log.info("sip door open", host=options.host, ports=self.endpoint.listeners.ports, **self.described())
 
