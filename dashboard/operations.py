@@ -215,7 +215,7 @@ OPERATIONS: Final = (
         "PATCH",
         "/api/v1/calls/{call_id}/speakers/{speaker}",
         "calls",
-        "Say whose voice it is on a track that several people share; that stands, whatever a later guess says",
+        "Say who somebody is, on a track of their own or a shared one; that stands, whatever is guessed later",
         views.SpeakerView,
         parameters=(
             _CALL_ID,

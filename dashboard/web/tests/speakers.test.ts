@@ -3,7 +3,7 @@ import type { LiveEvent } from '../src/api/types';
 import { rowsOf } from '../src/components/transcript/rows';
 import { turnsOf } from '../src/components/transcript/turns';
 import { applyAll, applyEvent, type CallState, emptyCall, fromSnapshot } from '../src/state/call';
-import { isGuess, putRole, sidesOf } from '../src/state/speakers';
+import { isGuess, isMixed, partiesOf, putRole, sidesOf } from '../src/state/speakers';
 import { CALL_ID, snapshotAfter } from './fixtures/call';
 import { heard, MIXED, speakers, TRACK } from './fixtures/mixed';
 
@@ -174,5 +174,47 @@ describe('turns', () => {
       ['mixed-1/1', true, false],
       ['mixed-2', false, true],
     ]);
+  });
+});
+
+describe('the parties of a call that another system carries', () => {
+  const opened = (track_id: string, role: string, speaker: string): LiveEvent =>
+    ({
+      id: track_id,
+      type: 'track.opened',
+      call_id: CALL_ID,
+      at: '',
+      data: { track_id, leg_id: `leg of ${track_id}`, role, label: '1', speaker, mixed: false },
+    }) as LiveEvent;
+  const said = {
+    id: 's',
+    type: 'segment.final',
+    call_id: CALL_ID,
+    at: '',
+    data: { ...heard(0, 'Hello.', {}), track_id: 't1' },
+  };
+  const recorded = (door: string) => {
+    const state = applyAll(emptyCall(CALL_ID), [
+      opened('t1', 'customer', 'SPEAKER_00'),
+      opened('t2', 'agent', 'SPEAKER_01'),
+      said as LiveEvent,
+    ]);
+    return { ...state, call: { ...state.call, door } };
+  };
+
+  it('are guessed by some doors, and known by others', () => {
+    expect(partiesOf(recorded('siprec')).map(({ speaker }) => [speaker.role, speaker.source])).toEqual([
+      ['customer', 'guess'],
+      ['agent', 'guess'],
+    ]);
+    expect(partiesOf(recorded('twilio'))).toEqual([]);
+  });
+
+  it('are what a person says, and so is all that they said', () => {
+    const state = putRole(recorded('siprec'), { trackId: 't1', speaker: 'SPEAKER_00', role: 'agent' });
+    expect(partiesOf(state)[0]?.speaker).toEqual({ speaker: 'SPEAKER_00', role: 'agent', source: 'person' });
+    expect(rolesIn(state)).toEqual(['agent']);
+    expect(state.tracks.t1?.role).toBe('agent');
+    expect(isMixed(state, 't1')).toBe(false);
   });
 });

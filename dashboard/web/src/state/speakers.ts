@@ -1,6 +1,6 @@
 /** The people on mixed tracks: who they are, and which segments are theirs. */
 
-import type { Role, Speaker, SpeakersTold, TrackSpeaker } from '../api/types';
+import type { Role, Speaker, SpeakersTold, Track, TrackSpeaker } from '../api/types';
 import type { CallState, ScreenSegment } from './call';
 
 type Speakers = CallState['speakers'];
@@ -24,8 +24,36 @@ export function isMixed(
   { tracks, speakers }: Pick<CallState, 'tracks' | 'speakers'>,
   trackId: string,
 ): boolean {
-  return tracks[trackId]?.mixed === true || speakers[trackId] !== undefined;
+  return tracks[trackId]?.mixed ?? speakers[trackId] !== undefined;
 }
+
+/** Doors that know the parties by their addresses alone: who of them is the agent is a guess. */
+const GUESSING: ReadonlySet<string> = new Set(['siprec']);
+
+/** Somebody on a track of their own. */
+export interface Party {
+  trackId: string;
+  legId: string;
+  speaker: Speaker;
+}
+
+/** The parties of a call whose roles its door could only guess. */
+export function partiesOf({
+  call,
+  tracks,
+  speakers,
+}: Pick<CallState, 'call' | 'tracks' | 'speakers'>): Party[] {
+  if (!GUESSING.has(call.door)) return [];
+  return Object.values(tracks)
+    .filter(({ mixed }) => mixed !== true)
+    .map((track) => ({
+      trackId: track.id,
+      legId: track.leg_id,
+      speaker: speakers[track.id]?.[0] ?? ownSpeaker(track),
+    }));
+}
+
+const ownSpeaker = ({ speaker, role }: Track): Speaker => ({ speaker, role, source: 'guess' });
 
 /** Whether somebody has told whose words these are; before, a mixed track's segment is nobody's in particular. */
 export const isPlaced = ({ speakers_revision = 0 }: ScreenSegment) => speakers_revision > 0;
@@ -67,7 +95,9 @@ export interface RoleChange {
 }
 
 export function putRole(state: CallState, { trackId, speaker, role }: RoleChange): CallState {
-  const known = state.speakers[trackId];
+  const track = state.tracks[trackId];
+  const own = track && !isMixed(state, trackId);
+  const known = state.speakers[trackId] ?? (own ? [ownSpeaker(track)] : undefined);
   if (!known) return state;
   const speakers = {
     ...state.speakers,
@@ -75,7 +105,16 @@ export function putRole(state: CallState, { trackId, speaker, role }: RoleChange
       one.speaker === speaker ? { speaker, role, source: 'person' as const } : one,
     ),
   };
-  return { ...state, speakers, segments: state.segments.map((segment) => inRole(segment, speakers)) };
+  if (!own)
+    return { ...state, speakers, segments: state.segments.map((segment) => inRole(segment, speakers)) };
+  return {
+    ...state,
+    speakers,
+    tracks: { ...state.tracks, [trackId]: { ...track, role } },
+    segments: state.segments.map((segment) =>
+      segment.track_id === trackId ? { ...segment, role } : segment,
+    ),
+  };
 }
 
 export const isGuess = ({ role, source }: Speaker) => source === 'guess' && role !== 'unknown';

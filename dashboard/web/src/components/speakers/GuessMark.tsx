@@ -1,13 +1,13 @@
 import classes from './GuessMark.module.css';
 
-/** The server thinks so, from what was said; nobody has said so. */
-export function GuessMark() {
+interface GuessMarkProps {
+  title?: string;
+}
+
+/** The server thinks so; nobody has said so. */
+export function GuessMark({ title = 'Guessed from what was said. Click to say who it is.' }: GuessMarkProps) {
   return (
-    <span
-      className={classes.root}
-      title="Guessed from what was said. Click to say who it is."
-      data-testid="guessed"
-    >
+    <span className={classes.root} title={title} data-testid="guessed">
       guessed
     </span>
   );

@@ -12,14 +12,20 @@ const CHOICES: readonly Role[] = ['agent', 'customer', 'supervisor', 'unknown'];
 interface SpeakerMenuProps {
   trackId: string;
   speaker: Speaker;
+  /** What to call them, if not by their number. */
+  name?: string;
   /** The button that opens it. */
   children: ReactNode;
 }
 
-/** Says who somebody on a mixed track is. */
-export function SpeakerMenu({ trackId, speaker, children }: SpeakerMenuProps) {
+/** Says who somebody is. */
+export function SpeakerMenu({
+  trackId,
+  speaker,
+  name = speakerName(speaker.speaker),
+  children,
+}: SpeakerMenuProps) {
   const { speakers, setRole, swap } = useSpeakers();
-  const name = speakerName(speaker.speaker);
   return (
     <Menu position="bottom-start" width={200}>
       <Menu.Target>{children}</Menu.Target>

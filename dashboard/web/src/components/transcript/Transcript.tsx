@@ -5,10 +5,11 @@ import { useEffect, useEffectEvent, useMemo, useRef, useState } from 'react';
 import { languageName, languagesOf } from '../../languages';
 import { partyName, trackName, voiceName } from '../../names';
 import type { CallState } from '../../state/call';
-import { isMixed } from '../../state/speakers';
+import { isMixed, partiesOf } from '../../state/speakers';
 import { Chip } from '../Chip';
 import { EmptyState } from '../EmptyState';
 import { ROLE_MARKS } from '../marks';
+import { PartyStrip } from '../speakers/PartyStrip';
 import { SpeakerStrip } from '../speakers/SpeakerStrip';
 import { Announcer } from './Announcer';
 import { GapRow } from './GapRow';
@@ -51,6 +52,7 @@ export function Transcript({ state, usual, evidence, target }: TranscriptProps) 
   );
   const languages = languagesOf(state);
   const mixed = Object.keys(tracks).filter((trackId) => isMixed(state, trackId));
+  const parties = partiesOf(state);
   const hits = useMemo(() => findHits(rows, query), [rows, query]);
   const current = Math.min(chosen, Math.max(0, hits.length - 1));
   const currentHit = hits[current];
@@ -147,6 +149,7 @@ export function Transcript({ state, usual, evidence, target }: TranscriptProps) 
           onStep={(step) => show((current + step + hits.length) % hits.length)}
         />
       </div>
+      {parties.length > 0 && <PartyStrip parties={parties} legs={legs} />}
       {mixed.map(
         (trackId) =>
           (live || speakers[trackId]) && (

@@ -1,0 +1,70 @@
+"""A recorded call on the page: its parties by name, and who is the agent put right by a person."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, expect
+
+from tests.conftest import require_tool, until
+from tests.e2e.test_corrections import browser, open_page
+from tests.recordings import read
+from tests.sipp import free_port
+from tests.siprec import RecordingClient, Someone, body_of, metadata
+from tests.whole import ROOT, Whole, whole
+
+SAMPLE = ROOT / "infra" / "sample" / "call.flac"
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.timeout(240),
+    pytest.mark.asyncio(loop_scope="module"),
+]
+__all__ = ["browser"]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def installation(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Whole]:
+    require_tool("chromium")
+    settings = {"sip_port": str(free_port()), "sip_trunks": "127.0.0.0/8", "rtp_ports": "28000-28999"}
+    async with whole(tmp_path_factory.mktemp("siprec") / "data", **settings) as running:
+        yield running
+
+
+async def test_the_sides_of_a_live_recording_are_swapped(installation: Whole, browser: Browser) -> None:
+    samples, _ = read(SAMPLE, 8000)
+    # Two extensions, and the agent named first: taken for the customer.
+    people = [
+        Someone("p1", "sip:2001@pbx.example.com", "Michelle", ("1",)),
+        Someone("p2", "sip:2002@pbx.example.com", "Jack", ("2",)),
+    ]
+    async with RecordingClient.to(int(installation.environment["SIP_PORT"])) as client:
+        await client.request("INVITE", *body_of(client.offers.sdp(), metadata(people, session="cs-page")))
+        find = "SELECT id FROM calls WHERE external_id = 'cs-page'"
+        call_id = await until(lambda: installation.pool.fetchval(find))
+        page = await open_page(browser, installation, "supervisor", f"/calls/{call_id}")
+        parties = page.get_by_test_id("party")
+        await expect(parties).to_have_count(2)
+        await expect(parties.first).to_contain_text("Michelle")
+        await expect(parties.first).to_have_attribute("data-role", "customer")
+        await expect(page.get_by_test_id("guessed")).to_have_count(2)
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(client.say(samples[: 8000 * 24, 1], samples[: 8000 * 24, 0]))
+            first = page.locator('[data-testid="segment"][data-final="true"]').first
+            await expect(first).to_have_attribute("data-role", "customer", timeout=60_000)
+            await page.get_by_test_id("swap-parties").click()
+            await expect(parties.first).to_have_attribute("data-role", "agent")
+            await expect(parties.first).to_have_attribute("data-source", "person")
+            await expect(first).to_have_attribute("data-role", "agent")
+        await client.request("BYE")
+    snapshot = await installation.settled("cs-page", within_s=120)
+
+    assert {leg["name"]: leg["role"] for leg in snapshot["legs"]} == {"Michelle": "agent", "Jack": "customer"}
+    tracks = {track["id"]: track["role"] for track in snapshot["tracks"]}
+    assert all(segment["role"] == tracks[segment["track_id"]] for segment in snapshot["segments"])
+    assert {segment["role"] for segment in snapshot["segments"]} == {"agent", "customer"}
+    await page.reload()
+    await expect(page.get_by_test_id("party").first).to_have_attribute("data-role", "agent")
+    await expect(page.get_by_test_id("guessed")).to_have_count(0)
