@@ -63,11 +63,12 @@ UNFINISHED_AMONG: Final = """
 SELECT id FROM imports WHERE id = ANY ($1::uuid[]) AND status IN ('uploading', 'waiting', 'running')
 """
 BEGIN_IMPORT: Final = """
-UPDATE imports SET status = 'running', call_id = $2, updated_at = now()
+UPDATE imports SET status = 'running', updated_at = now()
 WHERE id = $1 AND status IN ('waiting', 'running') RETURNING cancel_asked
 """
 NOTE_OPENED: Final = """
-UPDATE imports SET started_at = coalesce(started_at, $2), duration_ms = $3, parties = $4, updated_at = now()
+UPDATE imports SET call_id = $2, started_at = coalesce(started_at, $3), duration_ms = $4, parties = $5,
+    updated_at = now()
 WHERE id = $1
 """
 NOTE_LENGTH: Final = "UPDATE imports SET duration_ms = $2, problem = $3, updated_at = now() WHERE id = $1"
@@ -209,13 +210,15 @@ class ImportStore:
         """Return those whose files are still needed."""
         return {row["id"] for row in await self._pool.fetch(UNFINISHED_AMONG, import_ids)}
 
-    async def begin(self, import_id: UUID, call_id: UUID) -> bool | None:
+    async def begin(self, import_id: UUID) -> bool | None:
         """Store that it runs; return whether it is to be cancelled, None when it is over."""
-        return cast("bool | None", await self._pool.fetchval(BEGIN_IMPORT, import_id, call_id))
+        return cast("bool | None", await self._pool.fetchval(BEGIN_IMPORT, import_id))
 
-    async def opened(self, import_id: UUID, *, started_at: datetime, duration_ms: int | None, parties: Parties) -> None:
-        """Store what the file says; what somebody told before stands."""
-        await self._pool.execute(NOTE_OPENED, import_id, started_at, duration_ms, parties)
+    async def opened(
+        self, import_id: UUID, call_id: UUID, *, started_at: datetime, duration_ms: int | None, parties: Parties
+    ) -> None:
+        """Store which call it becomes and what the file says; what somebody told before stands."""
+        await self._pool.execute(NOTE_OPENED, import_id, call_id, started_at, duration_ms, parties)
 
     async def read_through(self, import_id: UUID, duration_ms: int, problem: str | None) -> None:
         """Store how long it is, and what of it could not be read."""

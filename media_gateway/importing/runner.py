@@ -118,7 +118,7 @@ class ImportRunner:
     async def _attempt(self, job: Job, path: Path) -> None:
         """Bring a recording in, or what is missing of it."""
         imports = self._streams.imports
-        if await imports.begin(job.id, call_id_of(job)) is None:
+        if await imports.begin(job.id) is None:
             return  # cancelled meanwhile
         try:
             if job.status == "waiting":
@@ -140,7 +140,7 @@ class ImportRunner:
         streams, parties = self._streams, parties_of(job.parties, source.head)
         started_at = began_at(job, source.head, utc_now())
         await streams.imports.opened(
-            job.id, started_at=started_at, duration_ms=source.head.duration_ms, parties=parties
+            job.id, call_id_of(job), started_at=started_at, duration_ms=source.head.duration_ms, parties=parties
         )
         tracks = tracks_of(parties, job)
         call = ImportedCall(streams, job, tracks, started_at)

@@ -93,8 +93,9 @@ async def test_several_files_by_drag_and_drop_of_which_one_is_broken(page: Page,
         [b64encode(good).decode()],
     )
     broken = page.locator('[data-testid="import-row"][data-name="notes.wav"]')
-    await expect(broken).to_have_attribute("data-phase", "failed")
+    await expect(broken).to_have_attribute("data-phase", "failed", timeout=PATIENCE_MS)
     await expect(broken).to_contain_text("The file is no recording that can be read.")
+    await expect(broken.get_by_role("link")).to_have_count(0)
     await expect(page.locator('[data-name="good.wav"]')).to_have_attribute("data-phase", "done", timeout=PATIENCE_MS)
 
 
@@ -102,7 +103,7 @@ async def test_the_same_file_again_leads_to_its_call(page: Page, tmp_path: Path)
     again = cut(SAMPLE, tmp_path / "again.wav", 0, 5)
     await page.get_by_test_id("import-input").set_input_files(again)
     row = page.locator('[data-name="again.wav"]')
-    await expect(row).to_contain_text("Imported before")
+    await expect(row).to_contain_text("Imported before", timeout=PATIENCE_MS)
     await expect(row.get_by_role("link")).to_be_visible()
 
 

@@ -54,7 +54,14 @@ describe('how a recording stands', () => {
   });
 
   test('sent, and the server has not listed it yet', () => {
-    expect(only([upload({ phase: 'sent' })], [])).toMatchObject({ word: 'Sent', phase: 'waiting' });
+    const sent = upload({ phase: 'sent' });
+    expect(only([sent], [])).toMatchObject({ word: 'Sent', phase: 'waiting' });
+    const before = found({ status: 'uploading', received_bytes: 500_000 });
+    expect(only([sent], [before])).toMatchObject({ word: 'Sent', phase: 'waiting' });
+  });
+
+  test('being opened, before its length is known', () => {
+    expect(only([], [found({ duration_ms: null })])).toMatchObject({ word: 'Opening', share: null });
   });
 
   test('what was brought in before is shown as that, with its call', () => {

@@ -25,9 +25,10 @@ export interface ImportRow {
 /** What this page sends comes first; everything else as the server lists it. */
 export function rowsOf(uploads: readonly Upload[], imports: readonly ImportView[]): ImportRow[] {
   const known = new Map(imports.map((one) => [one.id, one]));
-  const sending = uploads.filter(
-    ({ phase, importId, known: before }) => phase !== 'sent' || before || !known.has(importId ?? ''),
-  );
+  const sending = uploads.filter(({ phase, importId, known: before }) => {
+    const status = known.get(importId ?? '')?.status ?? 'uploading';
+    return phase !== 'sent' || before || status === 'uploading';
+  });
   const shown = new Set(sending.map(({ importId }) => importId));
   return [
     ...sending.map((upload) => uploadRow(upload, known.get(upload.importId ?? ''))),
@@ -69,7 +70,7 @@ function uploadRow(upload: Upload, found: ImportView | undefined): ImportRow {
         detail: `${bytes(done)} of ${bytes(size)}`,
       };
     case 'sent':
-      if (found) {
+      if (upload.known && found) {
         return { ...importRow(found), key: base.key, name, upload, word: 'Imported before', tone: 'unknown' };
       }
       return { ...base, phase: 'waiting', word: 'Sent' };
@@ -105,8 +106,9 @@ function importRow(one: ImportView): ImportRow {
     case 'waiting':
       return { ...base, phase: status, word: 'Waiting', detail: 'Its turn comes after others' };
     case 'running': {
-      const share = duration_ms ? Math.min(1, transcribed_ms / duration_ms) : 0;
-      const detail = duration_ms ? `${clock(transcribed_ms)} of ${clock(duration_ms)}` : '';
+      if (duration_ms === null) return { ...base, phase: status, word: 'Opening', tone: 'accent' };
+      const share = duration_ms > 0 ? Math.min(1, transcribed_ms / duration_ms) : 0;
+      const detail = `${clock(transcribed_ms)} of ${clock(duration_ms)}`;
       return { ...base, phase: status, word: 'Transcribing', tone: 'accent', share, detail };
     }
     case 'done':
