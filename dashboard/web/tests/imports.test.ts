@@ -60,8 +60,10 @@ describe('how a recording stands', () => {
     expect(only([sent], [before])).toMatchObject({ word: 'Sent', phase: 'waiting' });
   });
 
-  test('being opened, before its length is known', () => {
-    expect(only([], [found({ duration_ms: null })])).toMatchObject({ word: 'Opening', share: null });
+  test('being opened, and without a length of its own', () => {
+    expect(only([], [found({ call_id: null, duration_ms: null })])).toMatchObject({ word: 'Opening' });
+    const row = only([], [found({ duration_ms: null })]);
+    expect(row).toMatchObject({ word: 'Transcribing', share: null, detail: 'at 01:15' });
   });
 
   test('what was brought in before is shown as that, with its call', () => {

@@ -106,7 +106,16 @@ function importRow(one: ImportView): ImportRow {
     case 'waiting':
       return { ...base, phase: status, word: 'Waiting', detail: 'Its turn comes after others' };
     case 'running': {
-      if (duration_ms === null) return { ...base, phase: status, word: 'Opening', tone: 'accent' };
+      if (call_id === null) return { ...base, phase: status, word: 'Opening', tone: 'accent' };
+      if (duration_ms === null) {
+        return {
+          ...base,
+          phase: status,
+          word: 'Transcribing',
+          tone: 'accent',
+          detail: `at ${clock(transcribed_ms)}`,
+        };
+      }
       const share = duration_ms > 0 ? Math.min(1, transcribed_ms / duration_ms) : 0;
       const detail = `${clock(transcribed_ms)} of ${clock(duration_ms)}`;
       return { ...base, phase: status, word: 'Transcribing', tone: 'accent', share, detail };
