@@ -397,6 +397,23 @@ def test_audio_before_a_hole_is_no_context() -> None:
     assert last.context.size == 0
 
 
+def test_a_speculation_that_nobody_had_time_for_is_asked_for_once_more() -> None:
+    segmenter, asked = Segmenter(Meter()), list[Decode]()
+    for chunk in chunks(audio((LOUD, 1060), (QUIET, 1000)), last=True):
+        for action in segmenter.push(chunk):
+            assert isinstance(action, Decode)
+            if action.kind == "speculative":
+                asked.append(action)
+                if action.early:
+                    segmenter.ask_again(action.seq, action.end_ms)
+            elif action.kind == "final":
+                asked.append(action)
+    early, late, final = asked
+    assert (early.early, late.early, final.reuse) == (True, False, True)
+    assert early.end_ms == late.end_ms == final.end_ms
+    np.testing.assert_array_equal(late.samples, final.samples)
+
+
 def test_words_that_ask_for_more_are_given_the_longest_pause() -> None:
     pause_ms = (POLICY.hang_over_ms + POLICY.most_hang_over_ms) // 2
     parts = [(LOUD, 1500), (QUIET, pause_ms), (LOUD, 1500), (QUIET, 1000)]

@@ -222,6 +222,11 @@ class Scheduler:
         """Return what may be asked for."""
         return self._pair.capabilities
 
+    @property
+    def pressed(self) -> bool:
+        """Return whether somebody waits already whose words are more than partials."""
+        return self._line.urgent_count > 0
+
     def ask(
         self,
         samples: NDArray[np.float32],

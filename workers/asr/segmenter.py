@@ -109,6 +109,8 @@ class Decode:
     """The first chunk that `samples` was cut from: needed until the segment is stored."""
     reuse: bool = False
     """A final whose samples are just those of the last speculative decode: its text may be taken as it is."""
+    early: bool = False
+    """A speculative decode that may well be in vain: the pause is short yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +233,11 @@ class Segmenter:
         if self._segment is not None and self._segment.seq == seq:
             self._segment.more = end_ms, more
 
+    def ask_again(self, seq: int, end_ms: int) -> None:
+        """Nobody had time for the guess at segment `seq` up to `end_ms`: ask once more if the pause lasts."""
+        if self._segment is not None and self._segment.seq == seq and self._segment.speculated_ms == end_ms:
+            self._segment.speculated_ms = None
+
     def finish(self) -> list[Action]:
         """The track has ended: close what is open. A second call returns nothing."""
         if self._finished:
@@ -291,7 +298,8 @@ class Segmenter:
                 return []
             segment.speculated_ms = segment.decoded_ms = segment.end_ms
             segment.speculated_until_ms = min(self._heard_ms, segment.end_ms + policy.tail_ms)
-            return [self._decode("speculative", segment, segment.end_ms, segment.speculated_until_ms)]
+            early = segment.speculated_until_ms < segment.end_ms + policy.tail_ms
+            return [self._decode("speculative", segment, segment.end_ms, segment.speculated_until_ms, early=early)]
         fresh_ms = segment.end_ms - segment.decoded_ms
         if pause_ms == 0 and fresh_ms >= max(policy.partial_ms, policy.partial_growth * length_ms):
             segment.decoded_ms = segment.end_ms
@@ -395,16 +403,16 @@ class Segmenter:
         until_ms: int,
         *,
         reuse: bool = False,
+        early: bool = False,
     ) -> Decode:
         segment.shown = True
         assert self._audio_ms is not None
         begin, end = ((at - self._audio_ms) * BYTES_PER_MS for at in (segment.audio_ms, until_ms))
-        samples = _samples(self._audio[begin:end])
         context = b"" if kind == "partial" else self._context(begin, end - begin)
         first_seq = next((seq for seq, after_ms in self._chunks if after_ms > segment.audio_ms), self._last_chunk)
-        return Decode(
-            kind, segment.seq, segment.start_ms, end_ms, segment.audio_ms, samples, _samples(context), first_seq, reuse
-        )
+        start_ms, audio_ms = segment.start_ms, segment.audio_ms
+        heard, said = _samples(self._audio[begin:end]), _samples(context)
+        return Decode(kind, segment.seq, start_ms, end_ms, audio_ms, heard, said, first_seq, reuse, early)
 
     def _context(self, begin: int, length: int) -> bytes:
         """Return what comes before byte `begin` of the audio, with `length` bytes after it no more than is wanted."""

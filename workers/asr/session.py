@@ -268,6 +268,9 @@ class TrackSession:
                     self._partial = tasks.create_task(self._show_partial(action))
             elif action.kind == "speculative":
                 self._forget_speculation(action.seq)
+                if action.early and self._tools.scheduler.pressed:
+                    segmenter.ask_again(action.seq, action.end_ms)
+                    continue
                 try:
                     request = self._ask(action)
                 except BusyError:

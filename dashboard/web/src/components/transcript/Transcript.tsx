@@ -25,7 +25,7 @@ import { useRowKeys } from './useRowKeys';
 
 const AT_END_WITHIN_PX = 60;
 const ROW_ESTIMATE_PX = 52;
-const BANNER_PX = 44;
+const BANNER_PX = 60;
 
 interface TranscriptProps {
   state: CallState;
