@@ -199,6 +199,7 @@ class RecordingClient(asyncio.DatagramProtocol):
             f"Call-ID: {self._call_id}",
             f"CSeq: {cseq} {method}",
             "Max-Forwards: 70",
+            "Allow: INVITE, ACK, BYE, CANCEL, UPDATE",
             f"Contact: <sip:src@{host}:{port}>;+sip.src",
             *(["Require: siprec"] if method == "INVITE" else []),
             *([f"Content-Type: {content_type}"] if body else []),

@@ -191,6 +191,21 @@ async def test_media_that_become_active_are_heard_from_then_on(house: SipHouse) 
     await until(house.is_idle)
 
 
+async def test_a_client_with_broken_metadata_is_asked_for_a_snapshot(house: SipHouse) -> None:
+    async with RecordingClient.to(house.port) as client:
+        await client.request("INVITE", *body_of(client.offers.sdp(), b"<recording><participant"))
+        await until(lambda: client.requests)
+        (asked,) = client.requests
+        assert (asked.method, asked.media_type) == ("UPDATE", "application/rs-metadata-request")
+        assert asked.headers.get("content-disposition") == "recording-session"
+        assert b"requestsnapshot" in asked.body
+        assert ";+sip.srs" in (asked.headers.get("contact") or "")
+        await client.request("UPDATE", *body_of(None, metadata([ROBERT, CLARA])))
+        await client.request("BYE")
+    assert [what for what, _ in house.calls[0].log].count("join") == 4, "each party once nameless, once by name"
+    await until(house.is_idle)
+
+
 async def test_a_server_that_stops_says_goodbye_to_its_clients(house: SipHouse) -> None:
     async with RecordingClient.to(house.port) as client:
         await client.request("INVITE", *body_of(client.offers.sdp(), metadata([ROBERT, CLARA])))

@@ -12,7 +12,7 @@ import pytest
 from infra.model import Call, Leg, Role, Track
 from media_gateway.protocols.sdp_plan import StreamPlan
 from media_gateway.protocols.sip.dialog import Dialog
-from media_gateway.protocols.sip.events import Cancelled, Ended, Event, Invite, Reinvite, ReinviteFailed
+from media_gateway.protocols.sip.events import Acked, Cancelled, Ended, Event, Invite, Reinvite, ReinviteFailed
 from media_gateway.protocols.sip.flow import Flow
 from media_gateway.protocols.sip.message import Request, parse_message
 from media_gateway.transports.rtp_ports import NoPortsLeft
@@ -34,6 +34,7 @@ class FakeEndpoint:
     accepted: list[bytes | None] = field(default_factory=list)
     refused: list[tuple[int, str]] = field(default_factory=list)
     offered: list[bytes] = field(default_factory=list)
+    asked: list[tuple[str, tuple[tuple[str, str], ...]]] = field(default_factory=list)
     byes: int = 0
     caller_gone: bool = False
 
@@ -49,6 +50,10 @@ class FakeEndpoint:
 
     def reinvite(self, dialog: Dialog, sdp: bytes) -> bool:
         self.offered.append(sdp)
+        return True
+
+    def update(self, dialog: Dialog, body: bytes, content_type: str, headers: tuple[tuple[str, str], ...]) -> bool:
+        self.asked.append((content_type, headers))
         return True
 
     def bye(self, dialog: Dialog, reason: str = "") -> None:
@@ -285,6 +290,37 @@ async def test_broken_metadata_loses_names_and_nothing_else() -> None:
 
     assert world.tracks() == {"1": ("Robert", "customer", False), "2": ("Clara", "agent", False)}
     assert world.endpoint.accepted[-1] is None
+
+
+SNAPSHOT = ("application/rs-metadata-request", (("Content-Disposition", "recording-session"),))
+
+
+async def test_lost_metadata_are_asked_for_once() -> None:
+    world = World()
+    await world.invite(*body_of(world.client.sdp(), metadata([CLARA], partial=True)[:-20]))
+    assert world.dialog is not None
+    world.dialog.methods = frozenset({"INVITE", "UPDATE"})
+    acked = Acked(world.dialog, request_of("ACK", "", b""), None)
+
+    world.tell(acked)
+    world.tell(acked)
+    assert world.endpoint.asked == [SNAPSHOT]
+
+    world.update(None, metadata([ROBERT, CLARA]), "UPDATE")
+    assert world.endpoint.asked == [SNAPSHOT]
+    nobody_told_of = metadata([Someone("x", "sip:2009@pbx.example.com", None, ("9",))], partial=True)
+    world.update(None, nobody_told_of.replace(b"<stream ", b"<strange ").replace(b"</stream>", b"</strange>"), "UPDATE")
+    assert world.endpoint.asked == [SNAPSHOT] * 2
+
+
+async def test_a_client_that_takes_no_updates_is_not_asked() -> None:
+    world = World()
+    await world.invite(*body_of(world.client.sdp(), b"<recording"))
+    assert world.dialog is not None
+
+    world.tell(Acked(world.dialog, request_of("ACK", "", b""), None))
+
+    assert world.endpoint.asked == []
 
 
 async def test_two_people_on_one_stream_are_told_apart_later() -> None:

@@ -122,6 +122,10 @@ class Endpoint:
         """Offer something else in a running call. False: not now."""
         return self._done(self.agent.reinvite(dialog, sdp, time.monotonic()))
 
+    def update(self, dialog: Dialog, body: bytes, content_type: str, headers: Headers = ()) -> bool:
+        """Send something beside the media in a running call. False: not now."""
+        return self._done(self.agent.update(dialog, body, content_type, time.monotonic(), headers=headers))
+
     def register(self, registration: Registration, flow: Flow) -> None:
         """Register over `flow`, or go on there."""
         self.agent.register(registration, flow, time.monotonic())

@@ -21,7 +21,7 @@ from media_gateway.ports import CallHandle, CallRefused, CallRegistry, Meter, No
 from media_gateway.protocols.multipart import media_type
 from media_gateway.protocols.sdp import SdpError, SessionDescription, parse_sdp
 from media_gateway.protocols.sdp_plan import Answer, LocalMedia, SrtpPolicy, acceptable, plan_answer
-from media_gateway.protocols.sip.events import Cancelled, Ended, Event, Invite, Reinvite
+from media_gateway.protocols.sip.events import Acked, Cancelled, Ended, Event, Invite, Reinvite
 from media_gateway.protocols.siprec import (
     CLIENT_FEATURE,
     DISPOSITION,
@@ -29,6 +29,8 @@ from media_gateway.protocols.siprec import (
     METADATA_TYPES,
     OPTION_TAG,
     SERVER_FEATURE,
+    SNAPSHOT_REQUEST,
+    SNAPSHOT_REQUEST_TYPE,
     BodyError,
     Offer,
     Participant,
@@ -141,6 +143,9 @@ class Recording:
         self._roles: dict[str, Role] = {}
         """By participant: who has once been cast stays what they are."""
         self._handle: CallHandle | None = None
+        self._lacks_metadata = False
+        self._has_asked = False
+        """For a snapshot of all metadata (RFC 7866, section 8.2)."""
         self._probe: asyncio.TimerHandle | None = None
         """Runs after a question whether the client is still there, until the next one may be asked."""
         self._over = False
@@ -232,9 +237,12 @@ class Recording:
         if offer.problem is not None:
             self._door.meter.refused(DOOR, "bad-metadata")
             log.warning("recording metadata unreadable", call_id=str(self.call.id), problem=offer.problem)
+            self._lacks_metadata = True
         if offer.metadata is None:
             return
         self.known = self.known.updated(offer.metadata)
+        self._lacks_metadata = self.known.is_torn()
+        self._has_asked = self._has_asked and not offer.metadata.complete
         cast = cast_parties(self.known.present, self._door.agents)
         self._roles = {key: self._roles.get(key, role) for key, role in cast.items()}
 
@@ -245,9 +253,12 @@ class Recording:
         if isinstance(event, Ended | Cancelled):
             self._said_goodbye = True
             self.hang_up(_ENDS.get(event.reason, event.reason))
+        elif isinstance(event, Acked):
+            self._ask_for_snapshot()
         elif isinstance(event, Reinvite):
             try:
                 self._update(event)
+                self._ask_for_snapshot()
             except Refusal as refusal:  # the recording goes on as it was (RFC 3261, section 14.2)
                 self._door.meter.refused(DOOR, refusal.counted_as)
                 self._door.endpoint.refuse(event, refusal.status, str(refusal), refusal.headers)
@@ -271,6 +282,12 @@ class Recording:
         if told:
             self._learn(offer)
             self._settle()
+
+    def _ask_for_snapshot(self) -> None:
+        """Where a document is lost or unreadable, ask for all of it once; a client that takes UPDATEs may say no."""
+        if self._lacks_metadata and not self._has_asked and "UPDATE" in self._dialog.methods:
+            headers = (("Content-Disposition", DISPOSITION),)
+            self._has_asked = self._door.endpoint.update(self._dialog, SNAPSHOT_REQUEST, SNAPSHOT_REQUEST_TYPE, headers)
 
     def _settle(self) -> None:
         """Listen to what was agreed on, under the names that are known now."""
