@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from infra.model import Call, Leg, Role, Track
 from media_gateway.protocols.sdp_plan import StreamPlan
@@ -519,6 +522,17 @@ async def test_a_cancel_before_the_answer_leaves_nothing() -> None:
     assert (world.endpoint.accepted, world.ports.in_use, world.door.live) == ([], 0, {})
 
 
+async def test_a_fault_of_ours_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    monkeypatch.setattr(FakeMedia, "open", lambda *_: 1 / 0)
+
+    with pytest.raises(ZeroDivisionError):
+        await world.begin()
+
+    assert world.call.ended == "internal error"
+    assert (world.ports.in_use, world.door.live, world.endpoint.byes) == (0, {}, 1)
+
+
 async def test_several_recordings_go_on_at_once() -> None:
     world = World()
     one = await world.invite(*body_of(world.client.sdp(), metadata([ROBERT, CLARA])), call_id="rs-1")
@@ -580,3 +594,55 @@ def test_recording_clients_are_recognised(content_type: str, body: bytes, header
     invite = Invite(invite_of(content_type, body).dialog, request, FLOW, None)
     assert World().door.takes(invite) is taken
     assert World().door.takes(invite_of("application/sdp", b"v=0\r\n"))
+
+
+_IDS = st.sampled_from(["a", "b", "c"])
+_PEOPLE = st.lists(
+    st.builds(
+        Someone,
+        _IDS,
+        st.sampled_from(["sip:+15550100@h", "sip:2002@h", "sip:x"]),
+        st.sampled_from([None, "Ann", "Bob"]),
+        st.lists(st.sampled_from(["1", "2", "3"]), max_size=3).map(tuple),
+        st.booleans(),
+    ),
+    max_size=3,
+    unique_by=lambda one: one.id,
+)
+_LINES = st.lists(
+    st.tuples(st.sampled_from(["sendonly", "inactive", "sendrecv"]), st.sampled_from([0, 20_000])),
+    min_size=3,
+    max_size=3,
+)
+_STEPS = st.lists(
+    st.tuples(st.none() | _LINES, st.none() | _PEOPLE, st.booleans(), st.sampled_from(["INVITE", "UPDATE"])), max_size=8
+)
+
+
+@given(_STEPS)
+def test_whatever_a_client_changes_each_stream_has_one_track_and_the_end_gives_all_back(steps: list[Any]) -> None:
+    asyncio.run(_walk(steps))
+
+
+async def _walk(steps: list[Any]) -> None:
+    made.clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recorded_stream, "RtpStream", FakeStream)
+        patch.setattr("tests.fakes.gateway.FakeCall", Told)
+        world = World()
+        world.client = Client(["1", "2", "3"], [20_000, 20_002, 20_004], ["sendonly"] * 3)
+        await world.begin()
+        for lines, people, partial, method in steps:
+            if lines is not None:
+                world.client.directions = [direction for direction, _ in lines]
+                world.client.ports = [port and port + 2 * number for number, (_, port) in enumerate(lines)]
+            sdp = world.client.sdp() if lines is not None else None
+            world.update(sdp, None if people is None else metadata(people, partial=partial), method)
+            taken = [stream for stream in made if stream.socket.port in world.ports.open]
+            assert len(taken) == world.ports.in_use <= 3
+            heard = [stream for stream in taken if stream.listener is not None]
+            labels = [track.label for _, track in world.call.open.values()]
+            assert sorted(labels) == sorted(stream.plan.label for stream in heard)
+            assert len(set(labels)) == len(labels)
+        world.door.end_all("completed")
+        assert (world.call.open, world.ports.in_use, world.door.live) == ({}, 0, {})

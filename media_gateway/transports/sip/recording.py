@@ -105,7 +105,11 @@ class Recordings:
         self.live[recording.call.id] = recording
         invite.dialog.features = f";{SERVER_FEATURE}"  # in each answer (RFC 7866, section 6.1.2)
         self.endpoint.sessions[invite.dialog] = recording
-        await recording.answer()
+        try:
+            await recording.answer()
+        except Exception:
+            recording.hang_up("internal error")
+            raise
 
     def end_all(self, reason: str) -> None:
         """End the recordings, each with a BYE."""
