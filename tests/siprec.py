@@ -111,6 +111,8 @@ class RecordingClient(asyncio.DatagramProtocol):
         self.offers = Client(labels=[], ports=[], directions=[])
         self.requests: list[Request] = []
         """What the server asked of it."""
+        self.knows_the_call = True
+        """Else it answers 481."""
         self._server = ("127.0.0.1", server_port)
         self._call_id = call_id
         self._cseq = 0
@@ -222,5 +224,9 @@ class RecordingClient(asyncio.DatagramProtocol):
                 for name, value in message.headers
                 if name.lower() in {"via", "from", "to", "call-id", "cseq"}
             ]
-            answer = "\r\n".join(["SIP/2.0 200 OK", *kept, "Content-Length: 0", "", ""])
+            status = "200 OK" if self.knows_the_call else "481 Call/Transaction Does Not Exist"
+            host, port = self._transport.get_extra_info("sockname")
+            answer = "\r\n".join(
+                [f"SIP/2.0 {status}", *kept, f"Contact: <sip:src@{host}:{port}>", "Content-Length: 0", "", ""]
+            )
             self._transport.sendto(answer.encode(), self._server)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from media_gateway.audio import Samples, resampler
+from media_gateway.transports.rtp import StreamLimits
 from media_gateway.transports.sip.recording import Recordings
 from tests.conftest import until
 from tests.fakes.gateway import FakeCall
@@ -212,6 +213,26 @@ async def test_a_server_that_stops_says_goodbye_to_its_clients(house: SipHouse) 
         await house.door.close("server-shutdown")
         await until(lambda: [request.method for request in client.requests] == ["BYE"])
     assert house.calls[0].ended == "server-shutdown"
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+async def test_a_silent_client_is_asked_whether_it_is_there(tmp_path: Path, is_there: bool) -> None:
+    async with sip_house(tmp_path / "house") as house:
+        door = house.door
+        patient = StreamLimits(lost_after_s=0.3, report_s=0.1)
+        door.recorder = Recordings(door.endpoint, house.registry, door._media, door.ports, stream_limits=patient)
+        async with RecordingClient.to(house.port) as client:
+            client.knows_the_call = is_there
+            await client.request("INVITE", *body_of(client.offers.sdp(), metadata([ROBERT, CLARA])))
+            await until(lambda: [request.method for request in client.requests][:2] == ["INVITE", "ACK"])
+            if not is_there:
+                await until(lambda: house.calls[0].ended)
+                assert house.calls[0].ended == "connection-lost"
+                return
+            await client.say(said(0, 1.0), said(1, 1.0))
+            assert house.calls[0].ended is None
+            assert (await client.request("BYE")).status == 200
+        assert len(heard(house.calls[0], "customer")) > 8_000
 
 
 async def test_a_stranger_records_nothing(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -429,6 +430,22 @@ async def test_a_request_that_cannot_be_answered_changes_nothing() -> None:
     assert [status for status, _ in world.endpoint.refused] == [488, 400, 400]
     assert world.tracks() == before
     assert world.ports.in_use == 2
+
+
+async def test_encrypted_streams_are_answered_with_keys_or_refused() -> None:
+    secured = Client().sdp().replace(b"RTP/AVP", b"RTP/SAVP")
+    key = b"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:" + base64.b64encode(bytes(range(30))) + b"\r\n"
+    world = World()
+    await world.invite(*body_of(secured.replace(b"a=label", key + b"a=label"), metadata([ROBERT, CLARA])))
+
+    (answer,) = world.endpoint.accepted
+    assert answer is not None
+    assert answer.count(b"RTP/SAVP 0") == answer.count(b"a=crypto:1 AES_CM_128_HMAC_SHA1_80") == 2
+    assert all(stream.plan.crypto is not None for stream in made)
+
+    world = World()
+    await world.invite(*body_of(secured, metadata([ROBERT, CLARA])))
+    assert [status for status, _ in world.endpoint.refused] == [488]
 
 
 async def test_a_reinvite_without_an_offer_is_offered_what_was_agreed() -> None:

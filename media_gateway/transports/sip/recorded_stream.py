@@ -9,7 +9,7 @@ from media_gateway.listening import Listener, Listeners
 from media_gateway.ports import CallHandle
 from media_gateway.protocols.sdp_plan import StreamPlan
 from media_gateway.protocols.siprec_call import Heard
-from media_gateway.transports.rtp import RtpStream
+from media_gateway.transports.rtp import RtpStream, StreamLimits
 from media_gateway.transports.rtp_ports import RtpSocket
 
 
@@ -17,7 +17,13 @@ class RecordedStream:
     """It opens a track once audio is agreed on, and another one when somebody else is heard. On the event loop."""
 
     def __init__(
-        self, handle: CallHandle, media: Listeners, socket: RtpSocket, plan: StreamPlan, signalled_from: str
+        self,
+        handle: CallHandle,
+        media: Listeners,
+        socket: RtpSocket,
+        plan: StreamPlan,
+        signalled_from: str,
+        limits: StreamLimits,
     ) -> None:
         self.on_lost: Callable[[], None] = _nothing
         """Called when the client has been silent for too long."""
@@ -29,7 +35,12 @@ class RecordedStream:
         self._leg: Leg | None = None
         self._listener: Listener | None = None
         self._stream = RtpStream(
-            socket, plan, on_key=self._on_key, on_lost=self._on_lost, signalled_from=signalled_from
+            socket,
+            plan,
+            on_key=self._on_key,
+            on_lost=self._on_lost,
+            signalled_from=signalled_from,
+            limits=limits,
         )
 
     @property

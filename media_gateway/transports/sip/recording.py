@@ -37,6 +37,7 @@ from media_gateway.protocols.siprec import (
     read_offer,
 )
 from media_gateway.protocols.siprec_call import Heard, RecordedCall
+from media_gateway.transports.rtp import StreamLimits
 from media_gateway.transports.rtp_ports import NoPortsLeft, RtpPorts, RtpSocket
 from media_gateway.transports.sip.call import LATER, Refusal
 from media_gateway.transports.sip.endpoint import Endpoint
@@ -67,6 +68,7 @@ class Recordings:
         agents: Sequence[str] = (),
         public_host: Callable[[], str | None] = lambda: None,
         srtp: SrtpPolicy = "allowed",
+        stream_limits: StreamLimits | None = None,
         meter: Meter | None = None,
         tenant_id: UUID = DEFAULT_TENANT,
     ) -> None:
@@ -80,6 +82,7 @@ class Recordings:
         self.agents = AgentList(agents)
         self.public_host = public_host
         self.srtp: SrtpPolicy = srtp
+        self.stream_limits = stream_limits or StreamLimits()
         self.meter = meter or NoMeter()
         self.tenant_id = tenant_id
         self.live: dict[UUID, Recording] = {}
@@ -310,7 +313,12 @@ class Recording:
             name, role = self._party(on[place], place)
             if (stream := self._streams.get(index)) is None:
                 stream = self._streams[index] = RecordedStream(
-                    self._handle, self._door.media, self._sockets[index], plan, self._signalled_from
+                    self._handle,
+                    self._door.media,
+                    self._sockets[index],
+                    plan,
+                    self._signalled_from,
+                    self._door.stream_limits,
                 )
                 stream.on_lost = self._stream_lost
             else:
