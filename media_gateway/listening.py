@@ -222,8 +222,10 @@ class Listener:
 
         `starts`: where the packet's first sample lies on the call's clock if it came without delay.
         """
-        lag = starts - self._position()
         ticks = (packet.timestamp - self._timestamp + 0x8000_0000 & 0xFFFFFFFF) - 0x8000_0000
+        if not ticks and self._run and packet.came_s - self._came_s < _SILENT_S and not self._is_anew:
+            return  # it follows on, as the one before did
+        lag = starts - self._position()
         ahead = ticks * SAMPLE_RATE_HZ // self._codec.clock_hz
         went_by = int((packet.came_s - self._came_s) * SAMPLE_RATE_HZ)
         if self._is_paused:
