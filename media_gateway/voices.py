@@ -11,7 +11,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, Protocol
 
-from media_gateway.audio import (
+from media_gateway.audio import Samples
+from media_gateway.bridge import SILENCE
+from media_gateway.codecs import (
     AlawDecoder,
     AlawEncoder,
     G722Decoder,
@@ -20,9 +22,7 @@ from media_gateway.audio import (
     MulawEncoder,
     OpusDecoder,
     OpusEncoder,
-    Samples,
 )
-from media_gateway.bridge import SILENCE
 from media_gateway.media_clock import Post
 from media_gateway.playout.buffer import Frame, Playout
 from media_gateway.protocols.sdp import Codec

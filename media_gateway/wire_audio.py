@@ -6,19 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from infra.model import SAMPLE_RATE_HZ
-from media_gateway.audio import (
-    FRAME_MS,
-    AudioFormat,
-    AudioFormatError,
-    G722Decoder,
-    G722Encoder,
-    OpusDecoder,
-    OpusEncoder,
-    Samples,
-    decode,
-    encode,
-    live_resampler,
-)
+from media_gateway.audio import FRAME_MS, AudioFormat, AudioFormatError, Samples, decode, encode, live_resampler
+from media_gateway.codecs import G722Decoder, G722Encoder, OpusDecoder, OpusEncoder
 from media_gateway.protocols.dialects.dialect import Codec
 from media_gateway.voices import PacketVoice
 

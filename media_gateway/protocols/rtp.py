@@ -244,7 +244,7 @@ class Reception:
                 self._highest & 0xFFFFFFFF,
                 min(int(self.jitter), 0xFFFFFFFF),
                 middle_ntp(sr_ntp),
-                min(int(sr_age_s * 65536), 0xFFFFFFFF) if sr_ntp else 0,
+                min(max(int(sr_age_s * 65536), 0), 0xFFFFFFFF) if sr_ntp else 0,
             ),
             expected,
             came,

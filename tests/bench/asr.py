@@ -38,8 +38,8 @@ from infra.bus.streams import open_redis
 from infra.kept import twilio_token
 from infra.launch import Installation, installation
 from infra.settings import read_settings
-from media_gateway.audio import MulawDecoder
 from media_gateway.caller import new_call_sid, place_call, read_parties
+from media_gateway.codecs import MulawDecoder
 from tests.bench.calls import quantile
 from tests.bench.dialogues import Dialogue, dialogue
 from tests.bench.lateness import NOTHING, Lateness, Piece, Transcript, lateness

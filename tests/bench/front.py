@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 
 from infra.model import SAMPLE_RATE_HZ
 from infra.settings import read_settings
-from media_gateway.audio import MULAW, MulawDecoder, encode
+from media_gateway.audio import MULAW, encode
+from media_gateway.codecs import MulawDecoder
 from tests.bench.score import Score, score
 from tests.bench.speech import PHONE_RATE_HZ, Track, load_set, telephone
 from tests.bench.wer import OFFLINE_PAD_MS, OFFLINE_PAUSE_MS, SETS, offline_pieces

@@ -30,8 +30,9 @@ import uvloop
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpReceiver, RTCSessionDescription
 
 from infra.model import SAMPLE_RATE_HZ
-from media_gateway.audio import FRAME_SAMPLES, OpusEncoder
+from media_gateway.audio import FRAME_SAMPLES
 from media_gateway.bridge import Bridge, Plan, Seat
+from media_gateway.codecs import OpusEncoder
 from media_gateway.media_clock import MediaClock
 from media_gateway.transports.rtc_peer import RtcPeer
 from media_gateway.voices import browser_voice

@@ -13,15 +13,8 @@ from infra.model import DEFAULT_TENANT, Call, PhoneStatus, UserRole, utc_now
 from infra.store.callbacks import CallbackKind
 from infra.store.queues import Queue, default_queue
 from infra.tokens import twilio_call_id
-from media_gateway.audio import (
-    FRAME_MS,
-    FRAME_SAMPLES,
-    MULAW,
-    MulawEncoder,
-    OpusDecoder,
-    OpusEncoder,
-    Samples,
-)
+from media_gateway.audio import FRAME_MS, FRAME_SAMPLES, MULAW, Samples
+from media_gateway.codecs import MulawEncoder, OpusDecoder, OpusEncoder
 from media_gateway.media_clock import Beating, Errand
 from media_gateway.switchboard.board import Switchboard
 from media_gateway.switchboard.conversation import Conversation

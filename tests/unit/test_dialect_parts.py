@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from media_gateway.audio import AudioFormatError, OpusEncoder
+from media_gateway.audio import AudioFormatError
+from media_gateway.codecs import OpusEncoder
 from media_gateway.follow_clock import FollowClock
 from media_gateway.protocols.dialects.dialect import (
     ChunkClock,

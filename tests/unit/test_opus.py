@@ -11,15 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from media_gateway.audio import (
-    FRAME_SAMPLES,
-    MulawDecoder,
-    MulawEncoder,
-    OpusDecoder,
-    OpusEncoder,
-    PayloadError,
-    Samples,
-)
+from media_gateway.audio import FRAME_SAMPLES, PayloadError, Samples
+from media_gateway.codecs import MulawDecoder, MulawEncoder, OpusDecoder, OpusEncoder
 from tests.speech import snr_db, speech
 
 

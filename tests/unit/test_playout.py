@@ -13,15 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from media_gateway.audio import (
-    FRAME_SAMPLES,
-    MulawDecoder,
-    MulawEncoder,
-    OpusDecoder,
-    OpusEncoder,
-    PayloadError,
-    Samples,
-)
+from media_gateway.audio import FRAME_SAMPLES, PayloadError, Samples
+from media_gateway.codecs import MulawDecoder, MulawEncoder, OpusDecoder, OpusEncoder
 from media_gateway.playout.buffer import MAX_PACKETS, MAX_PAYLOAD_BYTES, Frame, Playout
 from tests.speech import clicks, loud_frames, snr_db, speech
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from media_gateway.audio import FRAME_SAMPLES, MulawDecoder, MulawEncoder, Samples
+from media_gateway.audio import FRAME_SAMPLES, Samples
+from media_gateway.codecs import MulawDecoder, MulawEncoder
 from media_gateway.tones import KEYS, KeyListener, dtmf
 from tests.noises import noises
 from tests.speech import sharpness, speech
