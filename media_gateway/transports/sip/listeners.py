@@ -99,10 +99,8 @@ class Listeners:
         """
         loop = asyncio.get_running_loop()
         try:
-            datagrams, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), (host, port))
-            self._datagrams = datagrams
-            opened = datagrams.get_extra_info("socket")
-            opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _DATAGRAM_BUFFER_BYTES)
+            opened = await _datagram_socket(host, port)
+            self._datagrams, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), sock=opened)
             self.ports["udp"] = opened.getsockname()[1]
             self.ports["tcp"] = await self._listen("tcp", host, port or self.ports["udp"], None)
             if tls is not None:
@@ -236,6 +234,21 @@ class Listeners:
         """Return a number that no connection has had; 0 is the datagrams'."""
         self._last_id += 1
         return self._last_id
+
+
+async def _datagram_socket(host: str, port: int) -> socket.socket:
+    """Return a socket of our own making: of one that it cannot bind, uvloop does not say why."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+    family, kind, protocol, _, address = found[0]
+    opened = socket.socket(family, kind, protocol)
+    try:
+        opened.setblocking(False)
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _DATAGRAM_BUFFER_BYTES)
+        opened.bind(address)
+    except OSError:
+        opened.close()
+        raise
+    return opened
 
 
 def _is_address(host: str) -> bool:
