@@ -17,8 +17,10 @@ from dashboard import views
 from dashboard.operations import OPERATIONS
 from infra.bus import keys
 from infra.embedded import EmbeddedRedis, Services
+from infra.inbox import Inbox
 from infra.model import Call, Insight, Track, Word
 from infra.store.callbacks import Callback, CallbackStore
+from infra.store.imports import ImportStore, NewImport
 from infra.store.queues import Queue, QueueStore
 from infra.store.speakers import SpeakerStore
 from infra.store.users import User
@@ -613,19 +615,27 @@ async def check_description(world: World) -> None:
     await CallbackStore(world.pool).add(wish)
     ids = {"call_id": call.id, "insight_id": item.id, "queue_id": queue.id, "callback_id": wish.id}
     (phrase,) = await VocabularyStore(world.pool).add(world.tenant, ["Contoso"], None)
-    ids |= {"speaker": "SPEAKER_00", "phrase_id": phrase["id"]}
+    file = NewImport("call.wav", 3, "a" * 64)
+    place = Inbox(world.shelf.root.parent).place
+    announced, _ = await ImportStore(world.pool).add(world.tenant, None, place, file, again=False)
+    ids |= {"speaker": "SPEAKER_00", "phrase_id": phrase["id"], "import_id": announced["id"]}
     bodies = {
         "add_queue": {"name": "Service"},
         "change_queue": {"name": "Desk"},
         "change_speaker": {"role": "customer"},
         "add_vocabulary": {"phrases": ["Chromecast"]},
+        "add_import": {"name": "other.wav", "size_bytes": 3, "sha256": "b" * 64},
     }
     for operation in OPERATIONS:
         if operation.id == "leave":
             continue
         path = operation.path.format_map(ids)
-        body = None if operation.body is None else bodies.get(operation.id, {"status": "done"})
-        async with world.http.request(operation.method, world.url + path, headers=headers, json=body) as answer:
+        sent: dict[str, Any] = {
+            "json": None if operation.body is None else bodies.get(operation.id, {"status": "done"})
+        }
+        if operation.body is bytes:
+            path, sent = f"{path}?offset=0", {"data": b"abc"}
+        async with world.http.request(operation.method, world.url + path, headers=headers, **sent) as answer:
             assert answer.status == operation.status, operation
             if answer.status == 204:
                 continue
