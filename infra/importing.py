@@ -11,16 +11,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import aiohttp
 import asyncpg
 import msgspec
 
+from infra.connections import open_database, reachable
 from infra.console import UnusableError, say
-from infra.embedded import EmbeddedPostgres
 from infra.model import DEFAULT_TENANT
 from infra.settings import Settings
-from infra.store.database import StoreAway, open_pool
+from infra.store.database import StoreAway
 from infra.store.users import UserStore
 
 PIECE_BYTES: Final = 512 * 1024
@@ -106,22 +107,21 @@ def chosen(paths: Iterable[Path]) -> list[Path]:
     return list(dict.fromkeys(files))
 
 
-async def own_token(settings: Settings) -> str:
-    """Return a token for this command, from the installation's own database. Raises UnusableError."""
+async def token_for(settings: Settings, url: str) -> str:
+    """Return the token for this command: the automation's, else one of the installation on this machine.
+
+    Raises UnusableError; also where such a token would go to another machine.
+    """
     if settings.hearline_api_token is not None:
         return settings.hearline_api_token.get_secret_value()
-    address = settings.database_url or EmbeddedPostgres(settings.hearline_data_dir / "state" / "postgres").url
+    if urlsplit(url).hostname not in {"localhost", "127.0.0.1", "::1", settings.hearline_host}:
+        raise UnusableError(f"{url} needs --token or HEARLINE_API_TOKEN")
     try:
-        pool = await open_pool(address, max_size=1)
-    except (*StoreAway, asyncpg.PostgresError, ValueError):
+        async with open_database(reachable(settings)) as pool:
+            users = UserStore(pool)
+            return await users.issue(await users.add(DEFAULT_TENANT, "import", "supervisor"), "token", life=TOKEN_LIFE)
+    except (*StoreAway, asyncpg.PostgresError, UnusableError):
         raise UnusableError("no token: give --token or HEARLINE_API_TOKEN, or run this where the server runs") from None
-    try:
-        users = UserStore(pool)
-        return await users.issue(await users.add(DEFAULT_TENANT, "import", "supervisor"), "token", life=TOKEN_LIFE)
-    except (*StoreAway, asyncpg.PostgresError) as error:
-        raise UnusableError(f"PostgreSQL refuses: {str(error).strip() or type(error).__name__}") from None
-    finally:
-        pool.terminate()
 
 
 async def bring_in(
@@ -343,7 +343,7 @@ async def carry_out_import(
         elif outcome.is_good and outcome.call_id:
             echo(outcome.call_id)
 
-    outcomes = await bring_in(files, address, token or await own_token(settings), wanted, wait=wait, show=show)
+    outcomes = await bring_in(files, address, token or await token_for(settings, address), wanted, wait=wait, show=show)
     return all(outcome.is_good for outcome in outcomes)
 
 

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from infra.console import UnusableError
-from infra.importing import Wanted, chosen, moment
+from infra.importing import Wanted, chosen, moment, token_for
 from infra.inbox import Inbox
 from infra.model import AudioChunk
+from infra.settings import Settings
 from infra.store.imports import Job
 from infra.store.transcripts import Progress
 from media_gateway.importing import decoder, wire
@@ -360,3 +361,11 @@ def test_a_directory_stands_for_the_recordings_in_it(tmp_path: Path) -> None:
     with pytest.raises(UnusableError, match="is no moment"):
         moment("yesterday")
     assert Wanted().fields()["parties"] == "auto"
+
+
+async def test_a_token_of_this_machine_goes_to_no_other() -> None:
+    settings = Settings(_env_file=None, hearline_api_token=None)
+    with pytest.raises(UnusableError, match="needs --token"):
+        await token_for(settings, "http://recordings.example.com:8080")
+    automation = Settings(_env_file=None, hearline_api_token="told")
+    assert await token_for(automation, "http://recordings.example.com:8080") == "told"
