@@ -412,6 +412,7 @@ def test_a_speculation_that_nobody_had_time_for_is_asked_for_once_more() -> None
     assert (early.early, late.early, final.reuse) == (True, False, True)
     assert early.end_ms == late.end_ms == final.end_ms
     np.testing.assert_array_equal(late.samples, final.samples)
+    np.testing.assert_array_equal(early.samples, final.samples, "whoever had time, the words are the same")
 
 
 def test_words_that_ask_for_more_are_given_the_longest_pause() -> None:

@@ -143,9 +143,9 @@ class _Open:
     decoded_ms: int
     """How far the last partial reached."""
     speculated_ms: int | None = None
-    """The `end_ms` of the last speculative decode ..."""
-    speculated_until_ms: int = 0
-    """... and how far its samples went."""
+    """The `end_ms` of the last speculative decode that somebody had time for."""
+    guessed: tuple[int, int] = (-1, 0)
+    """The `end_ms` of the last one that was asked for, and how far its samples went."""
     more: tuple[int, float] | None = None
     """How likely its words up to an `end_ms` are to go on."""
     shown: bool = False
@@ -297,9 +297,10 @@ class Segmenter:
             if segment.speculated_ms == segment.end_ms or not self._is_speech(segment):
                 return []
             segment.speculated_ms = segment.decoded_ms = segment.end_ms
-            segment.speculated_until_ms = min(self._heard_ms, segment.end_ms + policy.tail_ms)
-            early = segment.speculated_until_ms < segment.end_ms + policy.tail_ms
-            return [self._decode("speculative", segment, segment.end_ms, segment.speculated_until_ms, early=early)]
+            if segment.guessed[0] != segment.end_ms:
+                segment.guessed = segment.end_ms, min(self._heard_ms, segment.end_ms + policy.tail_ms)
+            early = self._heard_ms < segment.end_ms + policy.tail_ms
+            return [self._decode("speculative", segment, *segment.guessed, early=early)]
         fresh_ms = segment.end_ms - segment.decoded_ms
         if pause_ms == 0 and fresh_ms >= max(policy.partial_ms, policy.partial_growth * length_ms):
             segment.decoded_ms = segment.end_ms
@@ -359,7 +360,9 @@ class Segmenter:
         if not self._is_speech(segment):
             return [Drop(segment.seq)] if segment.shown else []
         reuse = segment.speculated_ms == segment.end_ms
-        until_ms = segment.speculated_until_ms if reuse else segment.end_ms + self.policy.tail_ms
+        asked_ms, until_ms = segment.guessed
+        if asked_ms != segment.end_ms:
+            until_ms = segment.end_ms + self.policy.tail_ms
         return [self._decode("final", segment, segment.end_ms, until_ms, reuse=reuse)]
 
     def _cut(self) -> list[Action]:

