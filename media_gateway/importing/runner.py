@@ -72,24 +72,28 @@ class ImportRunner:
 
     async def run(self) -> None:
         """Work until cancelled; what is under way then, the next gateway goes on with."""
-        place = await asyncio.to_thread(lambda: self._inbox.place)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._sweep())
             while True:
-                for job in await self._wanted(place):
+                for job in await self._wanted():
                     self._running.add(job.id)
                     tasks.create_task(self._carry_out(job))
                 await asyncio.sleep(LOOK_S)
 
-    async def _wanted(self, place: str) -> list[Job]:
+    async def _wanted(self) -> list[Job]:
         """Return what may be begun now."""
         free = self._parallel - len(self._running)
         if free <= 0:
             return []
         try:
+            place = await asyncio.to_thread(lambda: self._inbox.place)
             jobs = await self._streams.imports.waiting(place)
-        except StoreAway as error:
+        except StoreAway as error:  # OSError, of the disk, among them
             log.warning("imports cannot be looked for", error=type(error).__name__)
+            return []
+        except Exception:  # the outer loop: whatever is wrong with imports, calls go on
+            log.exception("imports cannot be looked for")
+            await asyncio.sleep(SWEEP_S)
             return []
         return [job for job in jobs if job.id not in self._running][:free]
 
@@ -217,6 +221,8 @@ class ImportRunner:
                         await asyncio.to_thread(self._inbox.remove, import_id)
             except StoreAway as error:  # OSError, of the disk, among them
                 log.warning("old imports stay for now", error=type(error).__name__)
+            except Exception:
+                log.exception("old imports stay for now")
             await asyncio.sleep(SWEEP_S)
 
 
