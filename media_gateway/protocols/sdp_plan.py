@@ -151,10 +151,11 @@ def plan_answer(offer: SessionDescription, ours: LocalMedia) -> Answer:
 def plan_offer(ours: LocalMedia) -> OurOffer:
     """Offer one audio stream on `ours.ports[0]`: for an INVITE without an offer, or a re-INVITE of ours.
 
-    Encryption is offered where we require it.
+    Encryption is offered where we require it, and where the stream has been encrypted so far.
     """
     crypto: tuple[CryptoLine, ...] = ()
-    if ours.srtp == "required":
+    was_sealed = ours.before is not None and any(stream.crypto is not None for stream in ours.before.streams)
+    if ours.srtp == "required" or was_sealed:
         crypto = tuple(new_line(tag, suite) for tag, suite in enumerate(OFFERED, 1))
     codecs = _offered_codecs(ours)
     profile = "RTP/SAVP" if crypto else "RTP/AVP"
@@ -291,8 +292,9 @@ def _refused(section: Section) -> list[str]:
 
 
 def _offered_codecs(ours: LocalMedia) -> list[Codec]:
+    agreed = {stream.codec.name: stream.codec for stream in ours.before.streams} if ours.before else {}
     codecs = [
-        Codec(name, _PAYLOAD_TYPES[name], CODECS[name], 2 if name == "opus" else 1)
+        agreed.get(name, Codec(name, _PAYLOAD_TYPES[name], CODECS[name], 2 if name == "opus" else 1))
         for name in ours.codecs
         if name in CODECS
     ]

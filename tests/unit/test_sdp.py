@@ -351,6 +351,18 @@ def test_a_late_offer_that_is_secured() -> None:
             plan_from_answer(offer, refused)
 
 
+def test_an_offer_within_a_call_goes_on_as_it_was() -> None:
+    before = plan_answer(
+        described("m=audio 5000 RTP/SAVP 111", "a=rtpmap:111 opus/48000/2", f"a=crypto:{KEY_80}"), OURS
+    )
+    offer = plan_offer(replace(OURS, before=before))
+    (section,) = parse_sdp(offer.sdp).sections
+    assert section.profile == "RTP/SAVP"  # never in clear from now on
+    assert section.crypto
+    assert section.codecs[0].payload_type == 111
+    assert (offer.session_id, offer.version) == (before.session_id, before.version + 1)
+
+
 @pytest.mark.parametrize(
     "lines",
     [
