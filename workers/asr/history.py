@@ -65,4 +65,4 @@ class History:
 
 
 def _loops(heard: Recognition) -> bool:
-    return phrase_repeats(heard.text) >= TWICE_TOLD or loop_length(heard.tokens, repeats=TWICE_TOLD) > 0
+    return phrase_repeats(heard.text) > 1 or loop_length(heard.tokens, repeats=TWICE_TOLD) > 0
