@@ -207,3 +207,42 @@ async def test_a_name_is_looked_up_before_a_datagram_goes_there(peer: Peer) -> N
         peer.listeners.send(Flow("udp", ("127.0.0.1", 0), ("localhost", port), 0), b"hello")
     await until(lambda: answers.got == [b"hello"])
     there.close()
+
+
+async def test_a_host_that_no_look_up_takes_leads_nowhere(peer: Peer) -> None:
+    ours = ("127.0.0.1", peer.listeners.ports["tcp"])
+    nowhere = [Flow("tcp", ours, (f"{label}.example", 5060), 0) for label in ("a" * 64, "a.")]
+    async with asyncio.TaskGroup() as peer.listeners.tasks:
+        for flow in nowhere:
+            peer.listeners.send(flow, b"BYE")
+    assert sorted(peer.lost, key=str) == sorted(nowhere, key=str)
+
+
+def test_an_address_of_the_other_family_is_no_way(tmp_path: Path) -> None:
+    async def send() -> None:
+        peer = Peer()
+        await peer.listeners.open("127.0.0.1", 0)
+        peer.listeners.send(Flow("udp", ("127.0.0.1", peer.listeners.ports["udp"]), ("::1", 5060), 0), b"BYE")
+        await peer.listeners.close()
+
+    asyncio.run(send())
+    pytest.importorskip("uvloop").run(send())
+
+
+async def test_a_stranger_who_only_keeps_alive_is_sent_away_and_a_flood_is_answered_once() -> None:
+    peer = Peer()
+    await peer.listeners.open("127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection("127.0.0.1", peer.listeners.ports["tcp"])
+    await until(lambda: peer.listeners.connections)
+    (connection,) = peer.listeners.connections.values()
+    connection.data_received(b"\r\n" * 1000)
+    assert len(peer.messages) == 2
+    began_s = asyncio.get_running_loop().time()
+    peer.listeners.sweep(began_s + peer.listeners.limits.message_s + 1)
+    try:
+        assert await reader.read() == b""
+    except ConnectionResetError:
+        pass  # the same, in other words
+    assert peer.refused["idle"] == 1
+    writer.close()
+    await peer.listeners.close()

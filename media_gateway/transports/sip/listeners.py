@@ -7,6 +7,7 @@ time is dropped (datagrams) or ends its connection (streams).
 from __future__ import annotations
 
 import asyncio
+import errno
 import ipaddress
 import socket
 import ssl
@@ -126,8 +127,14 @@ class Listeners:
         Over TLS the peer's certificate has to be good for `host`.
 
         Raises:
-            OSError: the name is unknown, or nobody answers there in time (TimeoutError is one).
+            OSError: the name is unknown or none at all, or nobody answers there in time (TimeoutError is one).
         """
+        try:
+            return await self._connected(kind, host, port)
+        except (ValueError, OverflowError) as error:  # peers name hosts that no look-up takes
+            raise OSError(errno.EINVAL, "no name of a host") from error
+
+    async def _connected(self, kind: FlowKind, host: str, port: int) -> Flow:
         tls = ssl.create_default_context() if kind == "tls" else None
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(self.limits.connect_s):
@@ -170,7 +177,10 @@ class Listeners:
         """Send one message on its way. Never blocks; what cannot be sent is dropped."""
         if flow.kind == "udp" and _is_address(flow.remote[0]):
             if self._datagrams is not None and not self._datagrams.is_closing():
-                self._datagrams.sendto(data, flow.remote)
+                try:
+                    self._datagrams.sendto(data, flow.remote)
+                except ValueError:  # uvloop's word for an address of the other family: no way leads there
+                    self.refused("no-way")
             return
         connection = self.connections.get(flow.id)
         if connection is None and not flow.id:
@@ -306,9 +316,16 @@ class Connection(asyncio.Protocol):
         if self._transport is None:
             return
         self._last_s = asyncio.get_running_loop().time()
+        alive = set()
         for message in self._reader.feed(data):
-            self._has_spoken = self._has_spoken or message not in {PING, PONG}
-            self._whole_s = self._last_s
+            if message in {PING, PONG}:
+                if message in alive:  # a flood of them is answered once
+                    continue
+                alive.add(message)
+            else:
+                self._has_spoken = True
+            if self._has_spoken or not self._is_stranger:  # a stranger who sends nothing but keep-alives has to go
+                self._whole_s = self._last_s
             self._listeners.received(message, self.flow)
         if self._reader.broken is not None:
             self._listeners.refused("unframed")
