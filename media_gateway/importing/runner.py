@@ -208,6 +208,8 @@ class ImportRunner:
             await asyncio.to_thread(self._inbox.remove, job.id)
         except (*BusError, *StoreAway) as error:
             log.warning("import not given up yet", import_id=str(job.id), error=type(error).__name__)
+        except Exception:  # what stopped the import may stop this too; it must not end the others
+            log.exception("import cannot be given up", import_id=str(job.id))
 
     async def _sweep(self) -> None:
         """Remove what is not needed any more, for ever."""

@@ -21,6 +21,7 @@ from infra.store.imports import Job
 from infra.store.transcripts import Progress
 from media_gateway.importing import decoder, wire
 from media_gateway.importing.call import began_at, call_id_of, parties_of, tracks_of
+from media_gateway.importing.runner import ImportRunner
 from media_gateway.importing.source import UnreadableError, opened
 from media_gateway.importing.tracks import AHEAD, BATCH, AudioLost, Cutter, Feed
 from tests.conftest import until
@@ -369,3 +370,16 @@ async def test_a_token_of_this_machine_goes_to_no_other() -> None:
         await token_for(settings, "http://recordings.example.com:8080")
     automation = Settings(_env_file=None, hearline_api_token="told")
     assert await token_for(automation, "http://recordings.example.com:8080") == "told"
+
+
+async def test_an_import_that_cannot_even_be_given_up_ends_no_other(tmp_path: Path) -> None:
+    class Broken:
+        """Everything fails, for a reason that nobody foresaw."""
+
+        def __getattr__(self, name: str) -> Any:
+            raise RuntimeError(name)
+
+    whatever: Any = Broken()
+    runner = ImportRunner(Inbox(tmp_path), whatever, whatever, parallel=1, most_hours=1)
+    await runner._carry_out(job())  # its file is gone, and nothing can be told of it
+    assert not runner._running
