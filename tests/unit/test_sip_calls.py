@@ -224,6 +224,17 @@ def test_a_call_that_we_end() -> None:
     assert ladder.agent.next_due_s is None
 
 
+def test_a_call_that_we_end_is_under_way_until_its_bye_is_answered() -> None:
+    ladder, caller = Ladder(), Caller()
+    dialog = ladder.talking(caller)
+    assert not ladder.agent.is_idle
+    ladder.agent.bye(dialog, ladder.now_s)
+    bye = only(ladder.out(), "BYE")
+    assert not ladder.agent.is_idle
+    ladder.send(answer_to(bye, 200))
+    assert ladder.agent.is_idle
+
+
 def test_a_bye_that_nobody_answers_ends_the_call_all_the_same() -> None:
     ladder, caller = Ladder(), Caller()
     ladder.agent.bye(ladder.talking(caller), ladder.now_s)

@@ -254,12 +254,15 @@ def test_the_door_may_bring_a_new_connection_itself() -> None:
 
 def test_taken_back_at_the_end() -> None:
     ladder = registered()
+    assert ladder.agent.is_idle
     ladder.agent.unregister(ACCOUNT, ladder.now_s)
+    assert not ladder.agent.is_idle
     last = only(ladder.out(), "REGISTER")
     assert last.headers.get("expires") == "0"
     assert (last.headers.get("contact") or "").endswith(";expires=0")
     ladder.send(answer_to(last, 200), REGISTRAR)
     assert ladder.event(Unregistered).registration == ACCOUNT
+    assert ladder.agent.is_idle
     assert ladder.wait(10_000) == []
     assert ladder.agent._bindings == {}
 

@@ -207,6 +207,11 @@ class UserAgent:
         """Return the calls that are not over."""
         return [call.dialog for call in self._calls.values() if call.dialog.state is not DialogState.ENDED]
 
+    @property
+    def is_idle(self) -> bool:
+        """Return whether nothing is under way: no call, no BYE without its answer, no registration being taken back."""
+        return not self._calls and not any(binding.is_leaving for binding in self._bindings.values())
+
     # Registrations
 
     def register(self, registration: Registration, flow: Flow, now_s: float) -> None:

@@ -61,6 +61,11 @@ class Binding:
         """Whether it was taken back."""
         return self._wants is _Wants.NONE and self._asking is None
 
+    @property
+    def is_leaving(self) -> bool:
+        """Whether it is being taken back."""
+        return self._wants is _Wants.NONE and self._asking is not None
+
     def begin(self, now_s: float) -> None:
         """Register."""
         self._challenged = 0

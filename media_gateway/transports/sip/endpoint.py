@@ -88,14 +88,14 @@ class Endpoint:
             await self.listeners.close()
 
     async def quiet(self) -> None:
-        """Wait until no call is left, for as long as peers may take to say so."""
+        """Wait until no call and no registration is left, for as long as peers may take to say so."""
         try:
             async with asyncio.timeout(_GOODBYE_S):
-                while self.agent.dialogs():
+                while not self.agent.is_idle:
                     self._empty.clear()
                     await self._empty.wait()
         except TimeoutError:
-            log.info("sip calls left unanswered", calls=len(self.agent.dialogs()))
+            log.info("not every sip peer has answered our goodbye")
 
     # what a call's owner may do
 
@@ -189,7 +189,7 @@ class Endpoint:
                     session.on_event(event)
         except Exception:
             log.exception("sip event failed", event_type=type(event).__name__)
-        if not self.agent.dialogs():
+        if self.agent.is_idle:
             self._empty.set()
 
     def _arm(self) -> None:
