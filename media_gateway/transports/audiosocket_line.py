@@ -168,6 +168,8 @@ class AudioSocketLine:
         if self._ended:
             return
         self._ended = True
+        # A sender that neither reads nor closes must not hold the connection.
+        asyncio.get_running_loop().call_later(2 * _FAREWELL_S, self._writer.transport.abort)
         self._voice = None
         if self._conversation is not None and lost:
             self._conversation.caller.lost(self)

@@ -15,6 +15,7 @@ import pytest
 from infra.model import DEFAULT_TENANT
 from media_gateway.call_grants import CallGrant, CallGrants
 from media_gateway.protocols.audiosocket import audio_packet, hang_up_packet, key_packet, uuid_packet
+from media_gateway.transports import audiosocket_line
 from media_gateway.transports.audiosocket import Address, AudioSocketDoor
 from media_gateway.transports.media_socket import SocketLimits
 from tests.fakes.gateway import CountingMeter, FakeCall, until
@@ -298,6 +299,19 @@ async def test_who_does_not_read_loses_the_oldest_and_harms_nobody(pbx: Pbx) -> 
         asterisk.writer.write(hang_up_packet())
         await until(lambda: pbx.call.ended)
     assert pbx.meter.outcomes["unsent"] >= 70
+
+
+async def test_who_neither_reads_nor_hangs_up_is_cut_off(pbx: Pbx, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audiosocket_line, "_FAREWELL_S", 0.05)
+    async with pbx.connected() as asterisk:
+        asterisk.begin()
+        asterisk.say(1)
+        await until(lambda: pbx.house.board.conversations)
+        (line,) = pbx.door.lines
+        monkeypatch.setattr(line._writer, "drain", asyncio.Event().wait)  # as when all buffers are full
+        line.play(FRAME)
+        line.hang_up("completed")
+        await until(lambda: not pbx.door.lines)
 
 
 async def test_we_hang_up_once_everything_is_sent(pbx: Pbx) -> None:
