@@ -33,7 +33,13 @@ if TYPE_CHECKING:
 
 log = logger(__name__)
 
-cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+cli = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Hearline, a telephony media server. Settings come from the environment and from a file .env in this"
+    " directory; `hearline doctor` shows them.",
+)
 worker_cli = typer.Typer(no_args_is_help=True, help="Run one worker.")
 models_cli = typer.Typer(no_args_is_help=True, help="The recognisers' weights.")
 token_cli = typer.Typer(no_args_is_help=True, help="Bearer tokens for automation.")
