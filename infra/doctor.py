@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import shutil
 import socket
 import ssl
@@ -140,7 +141,7 @@ def check_sip(settings: Settings) -> list[Check]:
         checks = [Check("sip", False, f"{place} is open for nobody: set SIP_TRUNKS, SIP_USERS or SIP_REGISTER")]
     elif any(ipaddress.ip_network(network).prefixlen == 0 for network in settings.sip_trunks):
         checks = [Check("sip", False, f"{place} takes calls from everybody: SIP_TRUNKS names all addresses")]
-    elif host in _LOOPBACK and not all(ipaddress.ip_network(n).is_loopback for n in settings.sip_trunks):
+    elif host in _LOOPBACK and not _sip_peers_are_here(settings):
         checks = [Check("sip", False, f"{place} is reached from this machine alone: set SIP_HOST")]
     else:
         checks = [Check("sip", True, f"{place} (UDP, TCP) takes calls: {'; '.join(who)}")]
@@ -149,6 +150,15 @@ def check_sip(settings: Settings) -> list[Check]:
     first, last = map(int, settings.rtp_ports.split("-"))
     checks.append(Check("rtp", last > first, f"{settings.rtp_ports}: room for {(last - first + 1) // 2} SIP calls"))
     return checks
+
+
+def _sip_peers_are_here(settings: Settings) -> bool:
+    """Return whether a door on loopback is what was meant: it was asked for, or all who are named are here."""
+    if settings.sip_trunks:
+        return all(ipaddress.ip_network(network).is_loopback for network in settings.sip_trunks)
+    if settings.sip_register:
+        return re.search(r"@(127\.|\[::1\]|localhost\b)", settings.sip_register) is not None
+    return settings.sip_host is not None
 
 
 def check_audiosocket(settings: Settings) -> list[Check]:

@@ -83,6 +83,11 @@ def test_doctor_says_for_whom_it_is_open() -> None:
         False,
         "127.0.0.1:5060 is reached from this machine alone: set SIP_HOST",
     )
+    alone = (False, "127.0.0.1:5060 is reached from this machine alone: set SIP_HOST")
+    assert said(sip_users="pbx:secret") == alone
+    assert said(sip_register="sip:me@pbx.test") == alone
+    assert said(sip_users="pbx:secret", sip_host="127.0.0.1")[0] is True
+    assert said(sip_register="sip:me@127.0.0.1:5070;transport=tcp")[0] is True
     ok, detail = said(sip_host="192.0.2.1", sip_trunks="0.0.0.0/0")
     assert ok is False
     assert "everybody" in detail
