@@ -270,11 +270,20 @@ def described_settings(settings: Settings) -> list[tuple[str, str, str]]:
     rows = []
     for name, field in type(settings).model_fields.items():
         value = getattr(settings, name)
-        shown = "(unset)" if value is None else "********" if isinstance(value, SecretStr) else str(value)
-        if name in {"database_url", "redis_url"} and value:
-            shown = _without_password(value)
+        shown = _without_password(value) if name in {"database_url", "redis_url"} and value else _as_written(value)
         rows.append((name.upper(), shown, field.description or ""))
     return rows
+
+
+def _as_written(value: object) -> str:
+    """Return a setting's value as `.env` takes it, for people."""
+    if value is None or value == ():
+        return "(unset)"
+    if isinstance(value, SecretStr):
+        return "********"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _without_password(url: str) -> str:

@@ -119,6 +119,14 @@ def test_the_password_in_an_address_is_masked(url: str, shown: str) -> None:
         assert rows[name.upper()] == shown
 
 
+def test_settings_are_shown_as_they_are_written() -> None:
+    settings = read_settings(sip_trunks="192.0.2.0/24,2001:db8::7", hearline_recording="false")
+    rows = {variable: value for variable, value, _ in described_settings(settings)}
+    assert rows["SIP_TRUNKS"] == "192.0.2.0/24,2001:db8::7"
+    assert rows["HEARLINE_RECORDING"] == "false"
+    assert rows["AUDIOSOCKET_TRUNKS"] == "(unset)"
+
+
 def test_every_setting_is_described() -> None:
     rows = described_settings(read_settings())
     assert [name for name, _, _ in rows] == [name.upper() for name in Settings.model_fields]
