@@ -12,6 +12,7 @@ import resource
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
 import av
@@ -39,6 +40,10 @@ _LOOK_S: Final = 60
 _ALIKE: Final = 0.02
 """The channels' difference is at most this share of what is on them."""
 _RATES_HZ: Final = range(4_000, 192_001)
+_CHUNKS: Final = 64
+"""So many of a WAV file's chunks are looked at for its audio."""
+_UNKNOWN_BYTES: Final = 0x7FFF_0000
+"""Writers that cannot go back to the header put such lengths into it."""
 _NICER: Final = 10
 _MEMORY_BYTES: Final = 4 * 1024**3
 _BLOCK: Final = SAMPLE_RATE_HZ // 2
@@ -61,6 +66,7 @@ class Recording:
         self._most_s = most_s
         self._damaged = 0
         self._decoded_s = 0.0
+        self._missing_s = 0.0
         options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
         try:
             self._container = av.open(path, metadata_errors="ignore", options=options)
@@ -71,6 +77,7 @@ class Recording:
         self._stream = self._container.streams.audio[0]
         told = self._container.duration
         self._told_s = told / av.time_base if told and told > 0 else None
+        self._lacks_its_end = _lacks_its_end(path)
         if self._told_s is not None and self._told_s > most_s:
             raise self._too_long()
         self._blocks = self._decoded()
@@ -86,7 +93,7 @@ class Recording:
     def end(self) -> wire.End:
         """Return how it ended, once all pieces were taken."""
         short = self._told_s is not None and self._decoded_s < self._told_s * 0.99 - _SHORT_S
-        return wire.End(self._damaged, short)
+        return wire.End(self._damaged, short or self._lacks_its_end, round(self._missing_s * 1000))
 
     def _look(self) -> wire.Head:
         """Read until it is known how many parties there are, and whether they differ."""
@@ -120,6 +127,7 @@ class Recording:
                 if JUMP_S < jump_s < _JUMP_MOST_S:
                     yield from lane.flush()
                     self._decoded_s += jump_s
+                    self._missing_s += jump_s
                     yield round(jump_s * SAMPLE_RATE_HZ)
                 elif abs(jump_s) >= _JUMP_MOST_S:
                     begin_s += jump_s
@@ -205,6 +213,29 @@ class _Lane:
         self._rest = [np.zeros(0, np.int16) for _ in range(self.channels)]
         if len(whole[0]):
             yield whole
+
+
+def _lacks_its_end(path: str) -> bool:
+    """Return whether a WAV file holds less than its header says; FFmpeg goes by what is there.
+
+    A length of 0, or about as much as the field holds, is that of a writer who did not know.
+    """
+    with Path(path).open("rb") as file:
+        if (head := file.read(12))[:4] != b"RIFF" or head[8:] != b"WAVE":
+            return False
+        bytes_a_second = 0
+        for _ in range(_CHUNKS):
+            name, size = (head := file.read(8))[:4], int.from_bytes(head[4:], "little")
+            body = file.tell()
+            if name == b"data":
+                lacking = body + size - os.fstat(file.fileno()).st_size
+                return size < _UNKNOWN_BYTES and lacking > _SHORT_S * bytes_a_second > 0
+            if len(head) < 8:
+                return False
+            if name == b"fmt " and size >= 12:
+                bytes_a_second = int.from_bytes(file.read(12)[8:], "little")
+            file.seek(body + size + size % 2)
+    return False
 
 
 def _kind(frame: av.AudioFrame) -> tuple[str, str, int]:

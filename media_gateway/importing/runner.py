@@ -246,4 +246,6 @@ def _problem(end: End) -> str | None:
     """Return what of the file could not be read, for people."""
     if end.broken_off:
         return "breaks off before its end; what it holds is here"
-    return "is damaged in places; what could be read is here" if end.damaged_packets else None
+    if end.damaged_packets:
+        return "is damaged in places; what could be read is here"
+    return f"has gaps, {end.missing_ms / 1000:.1f} s in all; what it holds is here" if end.missing_ms else None

@@ -47,6 +47,8 @@ class End(msgspec.Struct, frozen=True):
     damaged_packets: int
     broken_off: bool
     """There should have been more."""
+    missing_ms: int = 0
+    """Audio that the file's own clock says is missing within it."""
 
 
 class Refusal(msgspec.Struct, frozen=True):

@@ -119,6 +119,38 @@ def test_a_file_that_breaks_off_gives_what_it_holds(tmp_path: Path) -> None:
     assert 8 < len(audio) / 2 / RATE < 11
 
 
+def test_a_wav_file_that_breaks_off_is_known_by_its_header(tmp_path: Path) -> None:
+    whole = write(tmp_path / "call.wav", noise(20)).read_bytes()
+    path = tmp_path / "half.wav"
+    path.write_bytes(whole[: len(whole) // 2])
+    told, audio = decoded(path)
+    assert told[-1] == (wire.END, wire.End(0, True))
+    assert 9 < len(audio) / 2 / RATE < 11
+
+
+@pytest.mark.parametrize("length", [0, 0x7FFF_FFFF, 0xFFFF_FFFF])
+def test_a_wav_file_whose_writer_did_not_know_its_length_is_whole(tmp_path: Path, length: int) -> None:
+    path = write(tmp_path / "call.wav", noise(5))
+    content = path.read_bytes()
+    at = content.index(b"data") + 4
+    path.write_bytes(content[:at] + length.to_bytes(4, "little") + content[at + 4 :])
+    told, audio = decoded(path)
+    assert told[-1] == (wire.END, wire.End(0, False))
+    assert len(audio) / 2 / RATE == 5
+
+
+def test_what_is_missing_within_a_file_is_told(tmp_path: Path) -> None:
+    path = write(tmp_path / "call.flac", noise(20), codec="flac")
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + len(content) // 10] = bytes(len(content) // 10)
+    path.write_bytes(content)
+    told, _ = decoded(path)
+    missing = sum(each.samples for kind, each in told if kind == wire.MISSING)
+    assert missing > RATE
+    assert told[-1][1].missing_ms == pytest.approx(missing * 1000 / RATE, abs=1)
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_damage_in_the_middle_never_ends_in_more_than_a_word(tmp_path: Path, seed: int) -> None:
     path = write(tmp_path / "call.mp3", noise(6), codec="libmp3lame")
