@@ -207,6 +207,7 @@ describe('the parties of a call that another system carries', () => {
       ['customer', 'guess'],
       ['agent', 'guess'],
     ]);
+    expect(partiesOf(recorded('file'))).toHaveLength(2);
     expect(partiesOf(recorded('twilio'))).toEqual([]);
   });
 

@@ -27,13 +27,20 @@ export function isMixed(
   return tracks[trackId]?.mixed ?? speakers[trackId] !== undefined;
 }
 
-/** Doors that know the parties by their addresses alone: who of them is the agent is a guess. */
-const GUESSING: ReadonlySet<string> = new Set(['siprec']);
+/** Doors that do not know who of the parties is the agent, and what they go by. */
+const GUESSING: ReadonlyMap<string, string> = new Map([
+  ['siprec', 'Guessed from the addresses.'],
+  ['file', 'Taken from the channels.'],
+]);
+
+export const guessedFrom = (door: string): string => GUESSING.get(door) ?? '';
 
 /** Somebody on a track of their own. */
 export interface Party {
   trackId: string;
   legId: string;
+  /** What its door calls the track. */
+  label: string;
   speaker: Speaker;
 }
 
@@ -49,6 +56,7 @@ export function partiesOf({
     .map((track) => ({
       trackId: track.id,
       legId: track.leg_id,
+      label: track.label,
       speaker: speakers[track.id]?.[0] ?? ownSpeaker(track),
     }));
 }

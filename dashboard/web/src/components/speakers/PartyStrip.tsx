@@ -2,7 +2,7 @@ import { Button, UnstyledButton } from '@mantine/core';
 import { IconArrowsExchange, IconChevronDown } from '@tabler/icons-react';
 import type { Leg } from '../../api/types';
 import { partyName } from '../../names';
-import { isGuess, type Party, sidesOf } from '../../state/speakers';
+import { guessedFrom, isGuess, type Party, sidesOf } from '../../state/speakers';
 import { ROLE_MARKS } from '../marks';
 import { GuessMark } from './GuessMark';
 import { SpeakerMenu } from './SpeakerMenu';
@@ -12,10 +12,14 @@ import { useSpeakers } from './SpeakersContext';
 interface PartyStripProps {
   parties: readonly Party[];
   legs: Readonly<Record<string, Leg>>;
+  door: string;
 }
 
+/** What an imported recording calls its tracks. */
+const CHANNELS: Readonly<Record<string, string>> = { left: 'Left channel', right: 'Right channel' };
+
 /** Who is in a call that another system carries, and in which role; a click corrects it. */
-export function PartyStrip({ parties, legs }: PartyStripProps) {
+export function PartyStrip({ parties, legs, door }: PartyStripProps) {
   const { setRole } = useSpeakers();
   const sides = sidesOf(parties.map(({ speaker }) => speaker));
   const swap = () => {
@@ -27,11 +31,15 @@ export function PartyStrip({ parties, legs }: PartyStripProps) {
   return (
     <fieldset className={classes.root} data-testid="parties">
       <legend className={classes.legend}>Parties</legend>
-      {parties.map(({ trackId, legId, speaker }) => (
+      {parties.map(({ trackId, legId, label, speaker }) => (
         <PartyButton
           key={trackId}
           trackId={trackId}
-          name={partyName(speaker.role, speaker.speaker, legs[legId])}
+          name={
+            (legs[legId]?.name ? undefined : CHANNELS[label]) ??
+            partyName(speaker.role, speaker.speaker, legs[legId])
+          }
+          why={guessedFrom(door)}
           speaker={speaker}
         />
       ))}
@@ -51,7 +59,9 @@ export function PartyStrip({ parties, legs }: PartyStripProps) {
   );
 }
 
-function PartyButton({ trackId, name, speaker }: Pick<Party, 'trackId' | 'speaker'> & { name: string }) {
+type PartyButtonProps = Pick<Party, 'trackId' | 'speaker'> & { name: string; why: string };
+
+function PartyButton({ trackId, name, why, speaker }: PartyButtonProps) {
   const { role, source } = speaker;
   const { icon: Icon, word } = ROLE_MARKS[role];
   return (
@@ -65,8 +75,8 @@ function PartyButton({ trackId, name, speaker }: Pick<Party, 'trackId' | 'speake
       >
         <Icon size={15} stroke={1.8} aria-hidden />
         {name}
-        {role !== 'unknown' && name !== word && <span className={classes.voice}>{word}</span>}
-        {isGuess(speaker) && <GuessMark title="Guessed from the addresses. Click to say who it is." />}
+        {role !== 'unknown' && name !== word && <span className={classes.role}>{word}</span>}
+        {isGuess(speaker) && <GuessMark title={`${why} Click to say who it is.`} />}
         <IconChevronDown size={13} stroke={2} aria-hidden />
         <span className="visually-hidden">: say who this is</span>
       </UnstyledButton>

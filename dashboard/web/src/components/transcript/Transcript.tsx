@@ -149,7 +149,7 @@ export function Transcript({ state, usual, evidence, target }: TranscriptProps) 
           onStep={(step) => show((current + step + hits.length) % hits.length)}
         />
       </div>
-      {parties.length > 0 && <PartyStrip parties={parties} legs={legs} />}
+      {parties.length > 0 && <PartyStrip parties={parties} legs={legs} door={state.call.door} />}
       {mixed.map(
         (trackId) =>
           (live || speakers[trackId]) && (
