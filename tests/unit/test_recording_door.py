@@ -20,9 +20,9 @@ from media_gateway.protocols.sip.events import Acked, Cancelled, Ended, Event, I
 from media_gateway.protocols.sip.flow import Flow
 from media_gateway.protocols.sip.message import Request, parse_message
 from media_gateway.transports.rtp_ports import NoPortsLeft
-from media_gateway.transports.sip import recorded_stream
+from media_gateway.transports.sip import recorded_stream, recording
 from media_gateway.transports.sip.recording import Recordings
-from tests.fakes.gateway import CountingMeter, FakeCall, FakeRegistry, ListSink
+from tests.fakes.gateway import CountingMeter, FakeCall, FakeRegistry, ListSink, until
 from tests.siprec import Client, Someone, body_of, here, metadata, vendor_body
 
 FLOW = Flow("udp", ("192.0.2.1", 5060), ("192.0.2.7", 5062), 0)
@@ -591,6 +591,22 @@ async def test_a_client_that_is_silent_on_all_streams_is_asked_whether_it_is_the
 
     world.tell(Ended(world.dialog, "gone"))
     assert world.call.ended == "connection-lost"
+
+
+async def test_a_client_that_has_put_all_on_hold_is_asked_too_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recording, "_HELD_PROBE_S", 0.0)
+    world = World()
+    world.client.directions = ["inactive", "inactive"]
+    await world.begin()
+    await until(lambda: world.endpoint.offered)
+
+    world.client.directions = ["sendonly", "inactive"]
+    world.update(world.client.sdp(), None)
+    await asyncio.sleep(0)
+    asked = len(world.endpoint.offered)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert len(world.endpoint.offered) == asked
 
 
 @pytest.mark.parametrize(

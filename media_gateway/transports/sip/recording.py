@@ -51,6 +51,8 @@ MAX_STREAMS: Final = 8
 
 _PROBE_S: Final = 60.0
 """Between two questions to a silent client."""
+_HELD_PROBE_S: Final = 600.0
+"""The same, to one that is to be silent: all of its media are on hold."""
 _ENDS: Final = {"bye": "completed", "gone": "connection-lost", "failed": "connection-lost"}
 """Why a recording ended, where it is not the agent's own word for it."""
 
@@ -324,6 +326,8 @@ class Recording:
             else:
                 stream.update(plan, self._signalled_from)
             stream.belongs_to(on[place], name, role)
+        if self._probe is None and not any(stream.is_open for stream in self._streams.values()):
+            self._probe = asyncio.get_running_loop().call_later(_HELD_PROBE_S, self._probe_again)
 
     def _party(self, on: Heard, place: int) -> tuple[str | None, Role]:
         """Return what to call who is heard on a stream, and their role."""
@@ -344,9 +348,10 @@ class Recording:
         if self._over or self._agreed is None or self._probe is not None:
             return
         streams = [stream for stream in self._streams.values() if stream.is_open]
-        if streams and all(stream.is_lost for stream in streams):
+        if all(stream.is_lost for stream in streams):
             self._door.endpoint.reinvite(self._dialog, self._agreed.sdp)
-            self._probe = asyncio.get_running_loop().call_later(_PROBE_S, self._probe_again)
+            wait_s = _PROBE_S if streams else _HELD_PROBE_S
+            self._probe = asyncio.get_running_loop().call_later(wait_s, self._probe_again)
 
     def _probe_again(self) -> None:
         self._probe = None
