@@ -23,7 +23,6 @@ from infra.store.users import User, UserStore
 
 IMPORTS_PAGE: Final = 50
 IMPORTS_MOST: Final = 200
-PIECE_MOST_BYTES: Final = 1024 * 1024
 PIECE_TYPE: Final = "application/octet-stream"
 _NAME_CHARS: Final = 255
 

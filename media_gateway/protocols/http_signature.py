@@ -58,11 +58,6 @@ class _Input:
     """As it was signed."""
 
 
-def is_signed(headers: Mapping[str, str]) -> bool:
-    """Return whether a request says that it is signed. Names are in lower case."""
-    return "signature" in headers or "signature-input" in headers
-
-
 def verify(
     headers: Mapping[str, str],
     *,

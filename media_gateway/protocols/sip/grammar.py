@@ -13,14 +13,12 @@ Parameters = tuple[tuple[str, str | None], ...]
 TOKEN: Final = r"[A-Za-z0-9\-.!%*_+`'~]+"  # noqa: S105  what the grammar calls a token
 QUOTED: Final = r'"(?:[^"\\]|\\.)*+"'
 
-_TOKEN: Final = re.compile(TOKEN)
 _PARAMETER: Final = re.compile(rf'[ \t]*;[ \t]*({TOKEN})[ \t]*(?:=[ \t]*({QUOTED}|[^\s;,"?<>=]+)[ \t]*)?', re.DOTALL)
 _URI_PARAMETER: Final = re.compile(r"[^;=?@\s<>\"]+(?:=[^;=?@\s<>\"]*)?")
 _LIST_ITEM: Final = re.compile(rf'(?:[^",<]|{QUOTED}|<[^<>]*+>)*+', re.DOTALL)
 _NAME_ADDRESS: Final = re.compile(rf"((?:[^<>\"]|{QUOTED})*+)<([^<>]*+)>", re.DOTALL)
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+\-.]*):")
 _USER: Final = re.compile(r"(?:[A-Za-z0-9\-_.!~*'()&=+$,;?/#\[\]^`{}|]|%[0-9A-Fa-f]{2})+")
-_NAME: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.\-]*)")
 _HOST_PORT: Final = re.compile(
     r"(\[[0-9A-Fa-f:.]+(?:%[^\]\s]+)?\]|[A-Za-z0-9_][A-Za-z0-9_.\-]*)(?:[ \t]*:[ \t]*(\d{1,5}))?"
 )
@@ -40,11 +38,6 @@ class SipError(Exception):
 def bad(what: str) -> SipError:
     """Return the error that says which part is malformed."""
     return SipError(400, f"Bad {what}")
-
-
-def is_token(text: str) -> bool:
-    """Return whether `text` is one token, as methods and option tags are."""
-    return _TOKEN.fullmatch(text) is not None
 
 
 def split_list(value: str) -> list[str]:
