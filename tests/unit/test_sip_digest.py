@@ -243,6 +243,19 @@ def test_our_change_of_a_call_is_challenged_and_then_taken() -> None:
     assert starts(ladder.send(answer_to(sent[1], 200, body=OFFER))) == ["ACK"]  # type: ignore[arg-type]
 
 
+def test_nobody_gets_a_proof_of_our_password_by_calling_themselves_our_registrar() -> None:
+    ladder, caller = Ladder(), Caller(contact="<sip:ann@203.0.113.10>")
+    registrar = Flow("udp", OURS, ("203.0.113.10", 5060))
+    ladder.agent.register(Registration("sip:203.0.113.10", "sip:us@203.0.113.10", "us", "secret"), registrar, 1000.0)
+    ladder.out()
+    ladder.agent.bye(ladder.talking(caller), ladder.now_s)
+    ((flow, data),) = ladder.agent.take_outgoing()
+    bye = parse_message(data)
+    assert isinstance(bye, Request)
+    assert flow.remote == PHONE.remote
+    assert ladder.send(answer_to(bye, 401, "Prove It", CHALLENGE.format("MD5"))) == []
+
+
 def test_without_a_password_a_challenge_is_a_refusal() -> None:
     ladder, caller = Ladder(), Caller()
     ladder.agent.bye(ladder.talking(caller), ladder.now_s)

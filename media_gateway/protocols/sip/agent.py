@@ -240,11 +240,13 @@ class UserAgent:
             del self._bindings[aor]
 
     def _credentials(self, dialog: Dialog) -> Credentials | None:
-        """Return our name and password for a call's peer: those of the account that is registered there."""
-        host = dialog.flow.remote[0]
-        names = {dialog.remote.uri.host, dialog.remote_target.host, host}
+        """Return our name and password for a call whose requests go to where we are registered; for no other.
+
+        What the peer calls itself does not count: a challenge of its own would bring it a proof of our password.
+        """
+        host = dialog.next_hop().remote[0]
         for binding in self._bindings.values():
-            if binding.flow.remote[0] in names:
+            if binding.flow.remote[0] == host:
                 return Credentials(binding.registration.user, binding.registration.password)
         return None
 
