@@ -467,21 +467,6 @@ async def test_a_stream_that_names_no_call_is_one(exchange: Exchange) -> None:
     assert all(len(call.call.external_id) == 32 for call in exchange.registry.calls.values())
 
 
-async def test_silence_that_was_not_sent_is_a_hole(exchange: Exchange) -> None:
-    """A sender without timestamps that stops for a while: its audio does not move together."""
-    peer = VonagePeer(L16_16)
-    async with exchange.stream(peer) as socket:
-        await talk(socket, peer, 10)
-        await asyncio.sleep(0.6)
-        for _ in range(40):
-            await talk(socket, peer, 1)
-            await asyncio.sleep(0.01)
-        await hang_up(socket, peer)
-    await until(lambda: exchange.call.ended)
-    holes = [hole for chunk in exchange.call.sinks["customer"].chunks for hole in chunk.holes]
-    assert sum(hole.end_ms - hole.start_ms for hole in holes) <= 600
-
-
 async def test_a_lost_socket_leaves_the_call_joinable(exchange: Exchange) -> None:
     peer = TelnyxPeer(MULAW)
     async with exchange.stream(peer) as socket:
