@@ -149,3 +149,5 @@ async def _carry_out(cut_off: Callable[[], Awaitable[None]]) -> None:
         await cut_off()
     except (OSError, TimeoutError) as error:  # its peer is gone already
         log.debug("stream not cut off", error=type(error).__name__)
+    except Exception:  # the outer loop: one stream's fault must not keep the others, nor the watch, from going on
+        log.exception("stream not cut off")

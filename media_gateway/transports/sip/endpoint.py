@@ -149,8 +149,12 @@ class Endpoint:
 
     def _due(self) -> None:
         self._timer = None
-        self.agent.tick(time.monotonic())
-        self._work()
+        try:
+            self.agent.tick(time.monotonic())
+            self._work()
+        finally:
+            if self._timer is None:  # whatever went wrong with one call, the others' timers go on
+                self._arm()
 
     def _done(self, result: bool) -> bool:
         self._work()
