@@ -117,15 +117,15 @@ class ImportApi:
 
     async def put_import_content(self, request: web.Request) -> web.Response:
         """PUT /api/v1/imports/{import_id}/content?offset=: the bytes of the file from there on."""
-        row = await self._require(request)
         if request.content_type != PIECE_TYPE:
             raise Problem(415, f"send the bytes as {PIECE_TYPE}")
         offset = _offset(request)
+        data = await request.read()
+        row = await self._require(request)  # as it stands now: the bytes may have been long on their way
         if row["status"] != "uploading":
             raise Problem(409, "no bytes of this file are awaited", status_now=row["status"])
         if row["place"] != await asyncio.to_thread(lambda: self._inbox.place):
             raise Problem(409, "this file was begun at another server; send it there")
-        data = await request.read()
         if offset != row["received_bytes"]:
             raise _elsewhere(row["received_bytes"])
         if not data or offset + len(data) > row["size_bytes"]:

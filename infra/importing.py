@@ -22,12 +22,14 @@ from infra.console import UnusableError, say
 from infra.model import DEFAULT_TENANT
 from infra.settings import Settings
 from infra.store.database import StoreAway
-from infra.store.users import UserStore
+from infra.store.users import NameTakenError, UserStore
 
 PIECE_BYTES: Final = 512 * 1024
 LOOK_S: Final = 0.5
 AWAY_S: Final = 60.0
 """A server that does not answer for so long is given up; the same command goes on later."""
+MADE_FOR: Final = "hearline import"
+"""Whose tokens those are that the command makes for itself."""
 TOKEN_LIFE: Final = timedelta(days=1)
 SUFFIXES: Final = frozenset(
     ".wav .w64 .aif .aiff .au .caf .flac .mp3 .ogg .oga .opus .m4a .m4b .mp4 .mov .3gp .3g2 .mkv .mka .webm .aac .amr"
@@ -119,7 +121,9 @@ async def token_for(settings: Settings, url: str) -> str:
     try:
         async with open_database(reachable(settings)) as pool:
             users = UserStore(pool)
-            return await users.issue(await users.add(DEFAULT_TENANT, "import", "supervisor"), "token", life=TOKEN_LIFE)
+            return await users.issue(await users.add(DEFAULT_TENANT, MADE_FOR, "supervisor"), "token", life=TOKEN_LIFE)
+    except NameTakenError as error:
+        raise UnusableError(f"{error}: give --token or HEARLINE_API_TOKEN") from None
     except (*StoreAway, asyncpg.PostgresError, UnusableError):
         raise UnusableError("no token: give --token or HEARLINE_API_TOKEN, or run this where the server runs") from None
 

@@ -40,7 +40,7 @@ class Source:
       from (or in none), the first sender on the signalling's host is taken.
     - Another port of the announced host is taken once it has sent for 3 s in which the announced one was silent. So is
       another host, but only where the announced address cannot be the one: there is none, or it is a private one and
-      the signalling comes from the Internet (a proxy stands between).
+      the signalling comes from the Internet (a proxy stands between). Of two that send at once neither is taken.
     - Where nobody has been announced and the signalling's address is not known either, the first sender is taken.
     - Whoever has been taken keeps the stream; only the announced address itself, or a new announcement, ends that.
     - Authentic packets (SRTP) are taken from anywhere, and the stream follows them when the old address is silent.
@@ -115,6 +115,8 @@ class Source:
         if candidate is None or not follows:
             if candidate is None or now_s - candidate.last_s >= _PAUSE_S or candidate.address == address:
                 self._candidate = _Candidate(address, now_s, now_s, sequence)
+            else:  # two at once: nobody can tell which of them is the one
+                candidate.since_s, candidate.packets = now_s, 0
             return False
         candidate.last_s, candidate.sequence = now_s, sequence
         candidate.packets += 1

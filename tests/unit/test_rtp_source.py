@@ -50,6 +50,15 @@ def test_another_port_never_gets_in_beside_the_announced_one() -> None:
     assert admitted(source, other, 1_000, since_s=2.2, first=100) == 0
 
 
+def test_of_two_that_send_at_once_neither_gets_in() -> None:
+    source, theirs = Source(("10.0.0.5", 6_000), "8.8.4.4"), ("8.8.8.8", 6_000)
+    for number in range(1_000):
+        now_s = number * 0.02
+        assert not source.admits(theirs, number, now_s)
+        assert not source.admits(STRANGER, number, now_s + 0.01)
+    assert admitted(source, theirs, 200, since_s=20.0, first=1_000) > 0  # the stranger has given up
+
+
 def test_packets_here_and_there_prove_nothing() -> None:
     source, other = Source(PHONE, None), ("192.0.2.9", 7_000)
     for number in range(20):

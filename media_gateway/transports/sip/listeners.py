@@ -254,6 +254,8 @@ async def _datagram_socket(host: str, port: int) -> socket.socket:
     try:
         opened.setblocking(False)
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _DATAGRAM_BUFFER_BYTES)
+        if family == socket.AF_INET6:  # as asyncio does for TCP: an address is of one family
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         opened.bind(address)
     except OSError:
         opened.close()
