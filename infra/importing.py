@@ -100,13 +100,19 @@ def chosen(paths: Iterable[Path]) -> list[Path]:
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found = sorted(each for each in path.rglob("*") if each.suffix.lower() in SUFFIXES and each.is_file())
+            found = sorted(each for each in path.rglob("*") if _is_meant(each, path) and each.is_file())
             if not found:
                 raise UnusableError(f"{path}: no recordings in it")
             files += found
         else:
             files.append(path)
     return list(dict.fromkeys(files))
+
+
+def _is_meant(file: Path, directory: Path) -> bool:
+    """Return whether a file in a directory is a recording; what is hidden is somebody's own, such as ours."""
+    hidden = any(part.startswith(".") for part in file.relative_to(directory).parts)
+    return file.suffix.lower() in SUFFIXES and not hidden
 
 
 async def token_for(settings: Settings, url: str) -> str:

@@ -384,7 +384,7 @@ def test_files_lie_under_names_of_our_own_and_belong_to_one(tmp_path: Path) -> N
 
 
 def test_a_directory_stands_for_the_recordings_in_it(tmp_path: Path) -> None:
-    for name in ("b.wav", "a.MP3", "notes.txt", "deep/c.ogg"):
+    for name in ("b.wav", "a.MP3", "notes.txt", "deep/c.ogg", "._b.wav", ".local/d.opus"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert [path.name for path in chosen([tmp_path, tmp_path / "b.wav"])] == ["a.MP3", "b.wav", "c.ogg"]
