@@ -81,7 +81,10 @@ GIVE_UP_UPLOADS: Final = """
 UPDATE imports SET status = 'failed', problem = 'the upload was never completed', ended_at = now(), updated_at = now()
 WHERE status = 'uploading' AND updated_at < now() - make_interval(hours => $1)
 """
-LEAVE_CALL: Final = "UPDATE legs SET left_at = $2, left_reason = $3 WHERE call_id = $1 AND left_at IS NULL"
+LEAVE_CALL: Final = """
+UPDATE legs SET joined_at = calls.started_at, left_at = $2, left_reason = $3 FROM calls
+WHERE calls.id = $1 AND legs.call_id = $1 AND legs.left_at IS NULL
+"""
 
 
 class TooManyImports(ValueError):

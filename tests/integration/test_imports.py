@@ -251,7 +251,9 @@ async def test_containers(
 async def test_mono_is_one_track_of_several_people_or_one(installation: Whole, tmp_path: Path) -> None:
     file = cut(SAMPLE, tmp_path / "mono.wav", 0, 15, channel=1)
     outcome = await one(installation, file)
-    (track,) = (await installation.get(f"/api/v1/calls/{outcome.call_id}"))["tracks"]
+    found = await installation.get(f"/api/v1/calls/{outcome.call_id}")
+    ((leg,), (track,)) = (found["legs"], found["tracks"])
+    assert leg["joined_at"] == found["call"]["started_at"] < leg["left_at"] == found["call"]["ended_at"]
     assert (track["role"], track["mixed"]) == ("unknown", True)
     outcome = await one(installation, file, again=True, parties="one", left="agent")
     (track,) = (await installation.get(f"/api/v1/calls/{outcome.call_id}"))["tracks"]
