@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from infra.model import Call
 from media_gateway.audio import resampler
@@ -300,7 +301,9 @@ async def test_in_clear_is_refused_where_encryption_is_required(tmp_path: Path) 
 
 async def test_strangers_may_not_call_and_are_counted(tmp_path: Path) -> None:
     async with sip_house(tmp_path / "house", trunks=("192.0.2.0/24",)) as house:
-        (await house.sipp("stranger")).check()
+        with capture_logs() as logged:
+            (await house.sipp("stranger")).check()
+        assert [line["address"] for line in logged if line["event"] == "sip stranger refused"] == ["127.0.0.1"]
         assert not house.calls
         assert house.meter.refusals == {"stranger": 1}
 

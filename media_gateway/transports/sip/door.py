@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import os
 import socket
+import time
 from collections.abc import Callable
 from typing import Final, Protocol
 from uuid import UUID
@@ -34,6 +35,9 @@ log = logger(__name__)
 
 _ALGORITHMS: Final = ("MD5", "SHA-256")
 """Many clients read the first challenge alone, and know MD5 alone; those that know both take either."""
+_TOLD_MOST: Final = 10
+_TOLD_FOR_S: Final = 60.0
+"""So many strangers' addresses are logged in that time, each once."""
 
 
 class Recorder(Protocol):
@@ -73,6 +77,8 @@ class SipDoor:
         """None: recording clients are refused."""
         self.calls: dict[UUID, SipCall] = {}
         self.draining = False
+        self._told_of: set[str] = set()
+        self._told_since_s = 0.0
         self.ports = RtpPorts(options.host, options.rtp_ports)
         self._meter = meter or NoMeter()
         self._public_host = options.public_host
@@ -151,7 +157,20 @@ class SipDoor:
     def _decide(self, _request: Request, flow: Flow) -> Decision:
         if self.trust.origin(flow.remote[0], flow.kind, flow.id) != "stranger":
             return Decision.TRUST
-        return Decision.CHALLENGE if self.trust.users else Decision.REFUSE
+        if self.trust.users:
+            return Decision.CHALLENGE
+        self._tell_of(flow.remote[0])
+        return Decision.REFUSE
+
+    def _tell_of(self, address: str) -> None:
+        """Log who is refused, so that a PBX that SIP_TRUNKS lacks is found; few lines, however many knock."""
+        now_s = time.monotonic()
+        if now_s - self._told_since_s > _TOLD_FOR_S:
+            self._told_since_s = now_s
+            self._told_of.clear()
+        if address not in self._told_of and len(self._told_of) < _TOLD_MOST:
+            self._told_of.add(address)
+            log.info("sip stranger refused", address=address, why="in no network of SIP_TRUNKS")
 
     def _contact(self, flow: Flow) -> tuple[str, int]:
         """Return what peers are told to reach us under: where we listen for their kind of flow."""
