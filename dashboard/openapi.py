@@ -57,7 +57,7 @@ def _operation(operation: Operation, known: list[tuple[Any, dict[str, Any]]]) ->
         "tags": [operation.tag],
         "parameters": [_parameter(parameter) for parameter in operation.parameters],
         "responses": {
-            str(operation.status): _answer(operation, known),
+            **{str(status): _answer(operation, status, known) for status in (operation.status, *operation.also)},
             **{
                 str(status): {
                     "description": HTTPStatus(status).phrase,
@@ -84,9 +84,9 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
     return {**described, "example": parameter.example} if parameter.example else described
 
 
-def _answer(operation: Operation, known: list[tuple[Any, dict[str, Any]]]) -> dict[str, Any]:
-    phrase = HTTPStatus(operation.status).phrase
-    if operation.status == HTTPStatus.NO_CONTENT:
+def _answer(operation: Operation, status: int, known: list[tuple[Any, dict[str, Any]]]) -> dict[str, Any]:
+    phrase = HTTPStatus(status).phrase
+    if status == HTTPStatus.NO_CONTENT:
         return {"description": phrase}
     schema = {"type": "string"} if operation.answer is None else _schema(operation.answer, known)
     return {"description": phrase, "content": {kind: {"schema": schema} for kind in operation.media_types}}

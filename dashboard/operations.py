@@ -41,6 +41,8 @@ class Operation:
     answer: Any = None
     """The type of the answer's JSON; None when it has none."""
     status: int = 200
+    also: tuple[int, ...] = ()
+    """Other good answers, of the same type."""
     media_types: tuple[str, ...] = ("application/json",)
     parameters: tuple[Parameter, ...] = ()
     body: Any = None
@@ -356,6 +358,7 @@ OPERATIONS: Final = (
         "Announce a recording that is to be sent. 200 when the same file is known already: then go on where it stands",
         views.ImportView,
         status=201,
+        also=(200,),
         body=ImportFields,
         refusals=(400, 409, 413, 415, 507),
     ),
