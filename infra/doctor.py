@@ -115,7 +115,7 @@ async def check_redis(redis_url: str) -> Check:
 def check_twilio(settings: Settings) -> list[Check]:
     """Look whether Twilio could reach and would be believed."""
     if settings.twilio_token is None:
-        return [Check("twilio", None, "TWILIO_AUTH_TOKEN is not set: only `hearline call` can call in")]
+        return [Check("twilio", None, "TWILIO_AUTH_TOKEN is not set: Twilio cannot call in, `hearline call` can")]
     url = settings.public_base_url
     if url is None:
         return [Check("twilio", False, "PUBLIC_BASE_URL is not set: Twilio's signatures cover it")]
