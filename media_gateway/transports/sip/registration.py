@@ -28,6 +28,7 @@ _REGISTERED: Final = Gauge(
 _AGAIN_S: Final = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Between two tries to reach the registrar."""
 
+_NO_ANSWER: Final = 408
 _PHRASE: Final = 60
 """Characters of a registrar's own words that are shown."""
 
@@ -108,6 +109,8 @@ class Registrar:
             self._fail(f"{self.account.place} answered {event.status} {event.reason[:_PHRASE]}")
             if time.monotonic() >= self._until_s:
                 self._trust.unregistered()
+            if event.status == _NO_ANSWER and self.account.way == "udp":  # its name may lead elsewhere by now
+                self._lost.set()
         else:
             self._trust.unregistered()
             self._registered.set(0)
