@@ -122,7 +122,7 @@ async def body(request: web.Request, kind: type[T]) -> T:
         told = str(error)
         named = _FIELD.search(told)
         name = named[1] or named[2] if named else "body"
-        raise Problem(400, f"{name} {in_words(told)}", parameter=name) from None
+        raise bad_parameter(name, in_words(told)) from None
 
 
 def in_words(told: str) -> str:

@@ -44,6 +44,25 @@ if KEYS[2] then redis.call('SET', KEYS[2], id, 'EX', ARGV[2]) end
 return id
 """
 
+# KEYS: stream. ARGV: the newest id that it has to have had, then of each entry its id, how many values, and these.
+_APPEND_BEHIND: Final = """
+local newest = 0
+if redis.call('EXISTS', KEYS[1]) == 1 then
+  local about = redis.call('XINFO', 'STREAM', KEYS[1])
+  for i = 1, #about, 2 do
+    if about[i] == 'last-generated-id' then newest = tonumber(string.match(about[i + 1], '%d+')) end
+  end
+end
+if newest < tonumber(ARGV[1]) then return 0 end
+local i = 2
+while i < #ARGV do
+  local id, values = tonumber(ARGV[i]), tonumber(ARGV[i + 1])
+  if id > newest then redis.call('XADD', KEYS[1], id .. '-0', unpack(ARGV, i + 2, i + 1 + values)) end
+  i = i + 2 + values
+end
+return 1
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class AudioPage:
@@ -101,6 +120,7 @@ class AudioStreams:
 
     def __init__(self, redis: Redis) -> None:
         self._redis: Any = redis  # its reply types name every protocol version at once
+        self._append_behind = redis.register_script(_APPEND_BEHIND)
 
     async def append(self, batch: Iterable[tuple[UUID, AudioChunk]]) -> None:
         """Append chunks of any tracks in one round trip. Repeating a batch after an error is harmless."""
@@ -111,6 +131,17 @@ class AudioStreams:
             # An id at or below the newest one means that this chunk is already there.
             if isinstance(reply, Exception) and not _is_repeat(reply):
                 raise reply
+
+    async def append_behind(self, track_id: UUID, after_seq: int, chunks: Iterable[AudioChunk]) -> bool:
+        """Append chunks of one track, all or none: none, and False, where Redis has forgotten the chunk `after_seq`.
+
+        Repeating it is harmless.
+        """
+        entries: list[bytes | int | str] = []
+        for chunk in chunks:
+            values = [value for field in codec.chunk_to_fields(chunk).items() for value in field]
+            entries += [chunk.seq + 1, len(values), *values]
+        return bool(await self._append_behind(keys=[keys.audio(track_id)], args=[after_seq + 1, *entries]))
 
     async def read(self, track_id: UUID, *, after_seq: int, block_ms: int, count: int = 64) -> AudioPage:
         """Return the chunks after `after_seq` (-1: from the first), waiting up to `block_ms` for one.
@@ -153,11 +184,6 @@ class AudioStreams:
         except ResponseError:
             return -1
         return _seq(about["last-generated-id"])
-
-    async def newest_seq(self, track_id: UUID) -> int:
-        """Return the number of the newest chunk in the stream, -1 when it has none."""
-        entries = await self._redis.xrevrange(keys.audio(track_id), count=1)
-        return _seq(entries[0][0]) if entries else -1
 
 
 class EventStreams:

@@ -62,7 +62,6 @@ TRACKS_KNOWN_TO: Final = "SELECT id, resume_ms FROM tracks WHERE call_id = $1"
 LEAVE_WITH_GATEWAY: Final = """
 UPDATE legs SET left_at = now(), left_reason = 'gateway lost' WHERE call_id = $1 AND left_at IS NULL
 """
-OPEN_TRACKS: Final = "SELECT count(*) FROM tracks WHERE call_id = $1 AND closed_at IS NULL"
 ORIGIN: Final = """
 SELECT tenant_id, door, external_id, owner_id, started_at FROM calls WHERE id = $1
 """
@@ -228,10 +227,6 @@ class CallStore:
     async def heard_until(self, call_id: UUID) -> dict[UUID, int]:
         """Return, for each track, up to where its words are stored, in milliseconds of the call."""
         return {row["id"]: row["resume_ms"] for row in await self._pool.fetch(TRACKS_KNOWN_TO, call_id)}
-
-    async def open_tracks(self, call_id: UUID) -> int:
-        """Return how many tracks of the call still have audio to recognise."""
-        return int(await self._pool.fetchval(OPEN_TRACKS, call_id))
 
     async def origin(self, call_id: UUID) -> asyncpg.Record | None:
         """Return (tenant_id, door, external_id, owner_id, started_at), None for an unknown call."""

@@ -134,12 +134,13 @@ class Feed:
 
     async def _send(self) -> None:
         await self._room()
-        await self._check()
-        batch = [(lane.track_id, chunk) for lane in self._lanes for chunk in lane.take()]
-        if batch:
-            await self._audio.append(batch)
-            for lane in self._lanes:
+        for lane in self._lanes:
+            if not lane.waiting:
+                continue
+            if await self._audio.append_behind(lane.track_id, lane.there_seq, lane.take()):
                 lane.sent()
+            else:
+                await self._forgotten(lane)
 
     async def _room(self) -> None:
         """Wait until each track has room for a batch."""
@@ -161,18 +162,18 @@ class Feed:
 
     async def _check(self) -> None:
         """Raise AudioLost where Redis does not know any more what it was sent."""
-        for lane in self._lanes:
-            if lane.closed or await self._knows(lane):
-                continue
-            await self._look()  # a closed track's audio is removed
-            if lane in self._open():
-                raise AudioLost
+        for lane in self._open():
+            if await self._audio.last_seq(lane.track_id) < lane.there_seq:
+                await self._forgotten(lane)
+
+    async def _forgotten(self, lane: _Lane) -> None:
+        """Raise AudioLost, unless the track was closed, which removes its audio."""
+        await self._look()
+        if not lane.closed:
+            raise AudioLost
 
     def _open(self) -> list[_Lane]:
         return [lane for lane in self._lanes if not lane.closed]
-
-    async def _knows(self, lane: _Lane) -> bool:
-        return await self._audio.last_seq(lane.track_id) >= lane.there_seq
 
 
 @dataclass(slots=True, eq=False)
@@ -200,7 +201,6 @@ class _Lane:
 
     def sent(self) -> None:
         """The batch is in Redis."""
-        if self.taken:
-            self.sent_seq, self.sent_ms, self.ended = self.taken[-1].seq, self.taken[-1].end_ms, self.taken[-1].last
-            self.there_seq = self.sent_seq
-            self.taken = []
+        self.sent_seq, self.sent_ms, self.ended = self.taken[-1].seq, self.taken[-1].end_ms, self.taken[-1].last
+        self.there_seq = self.sent_seq
+        self.taken = []

@@ -27,7 +27,7 @@ from redis.exceptions import ConnectionError as RedisAwayError
 from infra.bus import codec, keys
 from infra.bus.codec import TrackWork
 from infra.bus.presence import Presence
-from infra.bus.streams import START, AudioStreams, EventStreams, open_redis
+from infra.bus.streams import START, AudioPage, AudioStreams, EventStreams, open_redis
 from infra.bus.work import Lease, WorkQueue
 from infra.embedded import EmbeddedPostgres, EmbeddedRedis
 from infra.model import CHUNK_BYTES, CHUNK_MS, AudioChunk, Event, Hole, Role, TranscriptSegment, Word
@@ -569,6 +569,32 @@ class TestTakeover:
             assert result is None or (isinstance(result, ExceptionGroup) and result.split(NotOwnerError)[1] is None)
         if await desk.close_reason(work) is None:
             await desk.session(work).run()
+        await assert_complete(desk, work, undisturbed, breaks=0)
+
+    async def test_what_a_peer_has_recognised_and_let_go_is_not_lost(
+        self, desk: Desk, speech: list[AudioChunk], undisturbed: list[TranscriptSegment]
+    ) -> None:
+        asleep, awake = asyncio.Event(), asyncio.Event()
+
+        class Sleepy(AudioStreams):
+            async def read(self, *arguments: Any, **named: Any) -> AudioPage:
+                asleep.set()
+                await awake.wait()
+                return await super().read(*arguments, **named)
+
+        work, half = track_work(), len(speech) // 2
+        await desk.feed(work, speech[:half])
+        async with asyncio.TaskGroup() as tasks:
+            late = tasks.create_task(stops(desk.session(work, audio=Sleepy(desk.redis))))
+            await asleep.wait()
+            ahead = tasks.create_task(desk.session(work).run())
+            await until(lambda: desk.finals(work))
+            awake.set()
+            await asyncio.wait([late])
+            await desk.feed(work, speech[half:])
+        assert ahead.done()
+        assert isinstance(late.result(), NotOwnerError)
+        assert await desk.gaps(work) == []
         await assert_complete(desk, work, undisturbed, breaks=0)
 
     async def test_a_track_closed_but_not_told_is_told_by_the_next_owner(

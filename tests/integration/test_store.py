@@ -111,7 +111,6 @@ class TestCalls:
             *(calls.add_leg(call, work.leg, GATEWAY) for work in works),
         )
         assert [await count(pool, table) for table in ("calls", "legs", "tracks")] == [1, 6, 6]
-        assert await calls.open_tracks(call.id) == 6
 
     async def test_the_first_end_counts(self, pool: asyncpg.Pool, work: TrackWork) -> None:
         calls, end = CallStore(pool), BEGAN + timedelta(seconds=90)
@@ -126,7 +125,6 @@ class TestCalls:
         assert (call["status"], call["end_reason"], call["duration_ms"]) == ("ended", "hung up", 90_000)
         assert (await row(pool, "legs", work.leg.id))["left_reason"] == "hung up"
         assert (await row(pool, "tracks", work.track.id))["close_reason"] == "ended"
-        assert await calls.open_tracks(work.call.id) == 0
         assert await calls.live() == []
 
     async def test_a_call_that_comes_back_is_live_again_and_keeps_its_beginning(

@@ -70,7 +70,23 @@ class TestAudio:
         page = await audio.read(track_id, after_seq=-1, block_ms=1)
         assert list(page.chunks) == sent
         assert page.last_seq == 2
-        assert await audio.newest_seq(track_id) == 2
+        assert await audio.last_seq(track_id) == 2
+
+    async def test_what_goes_on_behind_a_chunk_is_appended_whole_or_not_at_all(
+        self, redis: Redis, audio: AudioStreams
+    ) -> None:
+        track_id = uuid4()
+        sent = [chunk(0), chunk(1, holes=(Hole(200, 250, "missing"),)), chunk(2), chunk(3, ms=0, last=True)]
+        assert await audio.append_behind(track_id, -1, sent[:2])
+        assert await audio.append_behind(track_id, 1, sent[1:]), "repeated in part"
+        assert list((await audio.read(track_id, after_seq=-1, block_ms=1)).chunks) == sent
+        await audio.trim(track_id, 4)
+        assert await audio.append_behind(track_id, 3, [chunk(4)]), "recognised and trimmed is not forgotten"
+        assert not await audio.append_behind(track_id, 5, [chunk(6)])
+        assert await everything(audio, track_id) == [4]
+        await redis.flushdb()
+        assert not await audio.append_behind(track_id, 4, [chunk(5)])
+        assert not await redis.exists(keys.audio(track_id))
 
     async def test_appending_again_changes_nothing(self, audio: AudioStreams) -> None:
         one, other = uuid4(), uuid4()
@@ -137,7 +153,7 @@ class TestAudio:
         assert await everything(audio, track_id) == list(range(150, 200))
         await audio.forget(track_id)
         assert not await redis.exists(keys.audio(track_id))
-        assert await audio.newest_seq(track_id) == -1
+        assert await audio.last_seq(track_id) == -1
         await audio.forget(track_id)
         await audio.trim(track_id, 500)
 

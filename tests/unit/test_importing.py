@@ -213,6 +213,12 @@ class FakeAudio:
                 self.streams.setdefault(track_id, deque()).append(chunk)
                 self.last[track_id] = chunk.seq
 
+    async def append_behind(self, track_id: UUID, after_seq: int, chunks: list[AudioChunk]) -> bool:
+        known = self.last.get(track_id, -1) >= after_seq
+        if known:
+            await self.append([(track_id, chunk) for chunk in chunks])
+        return known
+
     async def length(self, track_id: UUID) -> int:
         return len(self.streams.get(track_id, ()))
 

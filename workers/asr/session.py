@@ -15,7 +15,7 @@ from infra.bus.presence import RENEW_S, Presence
 from infra.bus.streams import AudioStreams, BusError, EventStreams
 from infra.model import CHUNK_MS, AudioChunk, Call, Hole, TranscriptSegment, Word, segment_id
 from infra.store.calls import CallStore
-from infra.store.transcripts import TranscriptStore
+from infra.store.transcripts import NotOwnerError, TranscriptStore
 from infra.telemetry import logger
 from workers.asr.engines import AUTO, Recognition
 from workers.asr.history import History
@@ -236,7 +236,7 @@ class TrackSession:
             await self._late.until_nothing_is_due()
 
     async def _take_chunk(self, chunk: AudioChunk, segmenter: Segmenter, tasks: asyncio.TaskGroup) -> None:
-        for hole in self._holes(chunk):
+        for hole in await self._holes(chunk):
             await self._mark(hole)
         self._newest_seq = chunk.seq
         self._end_ms = chunk.end_ms
@@ -244,16 +244,24 @@ class TrackSession:
         await self._act(segmenter.push(chunk), segmenter, tasks)
         await self._advance(segmenter)
 
-    def _holes(self, chunk: AudioChunk) -> list[Hole]:
-        """What the chunk names itself, and what was lost between the gateway and here."""
+    async def _holes(self, chunk: AudioChunk) -> list[Hole]:
+        """Return what the chunk names itself, and what was lost between the gateway and here. Raises NotOwnerError."""
         holes = list(chunk.holes)
         missing = chunk.seq - max(self._newest_seq + 1, self._resume_chunk)
         if missing > 0:
             lost_until_ms = min([chunk.start_ms, *(hole.start_ms for hole in holes)])
             lost_from_ms = max(0, lost_until_ms - missing * CHUNK_MS) if self._end_ms is None else self._end_ms
             if lost_until_ms > lost_from_ms:
+                await self._check_ours()
                 holes.insert(0, Hole(lost_from_ms, lost_until_ms, "audio-lost"))
         return holes
+
+    async def _check_ours(self) -> None:
+        """Raise NotOwnerError where another owner has recognised, and let go, audio that has not come here yet."""
+        track_id = self._work.track.id
+        known = await until_stored(lambda: self._tools.transcripts.progress(track_id))
+        if known.resume_chunk > max(self._newest_seq + 1, self._resume_chunk):
+            raise NotOwnerError(f"track {track_id} has come further than chunk {self._newest_seq}")
 
     async def _act(self, actions: list[Action], segmenter: Segmenter, tasks: asyncio.TaskGroup) -> None:
         for action in actions:
