@@ -6,6 +6,7 @@ with coverage of the code below media_gateway.protocols.
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,7 @@ from tests.conftest import missing
 
 ROOT = Path(__file__).parents[1]
 TIMEOUT_S = 120
+MEMORY_BYTES = 4 << 30
 
 
 def fuzz(target: str, seeds: Iterable[bytes], *, runs: int = 20_000, max_len: int = 4_096) -> None:
@@ -41,6 +43,7 @@ def fuzz(target: str, seeds: Iterable[bytes], *, runs: int = 20_000, max_len: in
                 f"-max_len={max_len}",
                 "-seed=1",
                 "-timeout=10",
+                "-rss_limit_mb=0",  # it would count the peak of the tests' own process, which a child inherits
                 f"-artifact_prefix={folder}/",
             ],
             cwd=ROOT,
@@ -57,6 +60,7 @@ def main() -> None:
     """Instrument the parsers, import the target, run it."""
     import atheris
 
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     module, _, name = sys.argv.pop(1).partition(":")
     with atheris.instrument_imports(include=["media_gateway.protocols"]):
         target = getattr(import_module(module), name)
