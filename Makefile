@@ -4,6 +4,7 @@ SUITABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
     $$name -c '$(SUITABLE)' 2>/dev/null && echo $$name && break; done)
 BIN := .venv/bin
+PROCESSES ?= 2
 
 # `make bench asr vad` runs only these two; so does `make bench BENCH="asr vad"`.
 ifeq (bench,$(firstword $(MAKECMDGOALS)))
@@ -19,7 +20,7 @@ help:
 	@echo 'make setup    the environment, locked dependencies, the front end, the models'
 	@echo 'make run      everything on one port, with a sample call; Ctrl-C stops it (ARGS="--help" lists options)'
 	@echo 'make demo     the same'
-	@echo 'make test     the whole test suite (ARGS="-k embedded" picks tests)'
+	@echo 'make test     the whole test suite (ARGS="-k embedded" picks tests; PROCESSES=0: one after the other)'
 	@echo 'make check    format, lint, types, import contracts, then make test'
 	@echo 'make bench    the benchmarks; make bench asr runs one of them'
 	@echo 'make format   put the code into its format'
@@ -36,8 +37,9 @@ run: setup
 
 demo: run
 
+# A file's tests share what it has set up, so they stay in one process.
 test: setup
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: lint-format lint-code lint-types lint-imports lint-web
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import aiohttp
 import msgspec
@@ -248,7 +248,7 @@ async def test_an_event_that_nobody_can_read_is_left_out(world: World) -> None:
         ("call=nonsense", 400),
         ("call=" + "x" * 300, 400),
         ("call=a%00b", 400),
-        (f"call={uuid4()}", 404),
+        (f"call={UUID(int=1)}", 404),
         ("call=*&after=", 400),
         ("call=*&after=yesterday", 400),
         ("call=*&after=5", 400),

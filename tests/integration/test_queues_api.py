@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import jwt
 import pytest
@@ -158,9 +158,9 @@ async def test_a_queue_is_made_changed_and_removed(world: World) -> None:
         ("max_waiting", 1001),
         ("on_timeout", "fax"),
         ("overflow_to", "somewhere"),
-        ("overflow_to", str(uuid4())),
+        ("overflow_to", str(UUID(int=1))),
         ("overflow_after_s", 4000),
-        ("agents", [str(uuid4())]),
+        ("agents", [str(UUID(int=1))]),
         ("agents", ["ann"]),
         ("is_default", True),
         ("colour", "red"),
