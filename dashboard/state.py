@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import reduce
 from typing import Any, Final
 
-from infra.model import Event
+from infra.model import Event, side_of
 
 Facts = dict[str, Any]
 
@@ -35,6 +35,7 @@ _STARTED_FACTS: Final = ("external_id", "door", "title", "from_number", "to_numb
 _SINGLE_KINDS: Final = ("intent", "sentiment", "complaint")
 _RECORDING_FACTS: Final = ("state", "recording_id", "duration_ms", "format", "pauses", "reason")
 _NOT_RECORDED: Final[Facts] = {**dict.fromkeys(_RECORDING_FACTS), "state": "off", "pauses": []}
+_TRACK_FACTS: Final = ("id", "leg_id", "role", "side", "label", "speaker", "language", "mixed", "closed")
 _SPEAKER_FACTS: Final = ("speaker", "role", "source")
 _OVER: Final = ("writing", "saved", "failed")
 
@@ -69,10 +70,7 @@ def from_snapshot(snapshot: Mapping[str, Any]) -> CallState:
     return CallState(
         call={name: snapshot["call"][name] for name in _CALL_FACTS},
         legs={leg["id"]: _only(leg, "id", "role", "name", "joined_at", "left_at") for leg in snapshot["legs"]},
-        tracks={
-            track["id"]: _only(track, "id", "leg_id", "role", "label", "speaker", "language", "mixed", "closed")
-            for track in snapshot["tracks"]
-        },
+        tracks={track["id"]: _only(track, *_TRACK_FACTS) for track in snapshot["tracks"]},
         segments={segment["segment_id"]: segment for segment in snapshot["segments"]},
         speakers=_speakers_of(snapshot),
         gaps={_gap_key(gap): gap for gap in snapshot["gaps"]},
@@ -172,9 +170,9 @@ def _leg_left(state: CallState, event: Event) -> CallState:
 
 def _track_opened(state: CallState, event: Event) -> CallState:
     track_id = event.data["track_id"]
-    known = state.tracks.get(track_id, {"closed": False, "language": None})
+    known = state.tracks.get(track_id, {"side": side_of(event.data["role"]), "closed": False, "language": None})
     told = _only(event.data, "leg_id", "role", "label", "speaker")
-    track = {"id": track_id, **told, "closed": known["closed"], "language": known["language"]}
+    track = {"id": track_id, **told, **_only(known, "side", "closed", "language")}
     track["mixed"] = event.data.get("mixed", False)
     return replace(state, tracks={**state.tracks, track_id: track})
 

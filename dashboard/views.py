@@ -9,7 +9,7 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from infra.model import CallStatus, Insight, Role, Stage, TranscriptSegment, UserRole
+from infra.model import CallStatus, Insight, Role, Side, Stage, TranscriptSegment, UserRole
 from infra.settings import RecordingFormat, TwilioMode
 from infra.store.callbacks import CallbackKind, CallbackStatus
 from infra.store.imports import ImportStatus, LeftRole, Parties
@@ -104,11 +104,12 @@ class LegView(View, frozen=True):
 
 
 class TrackView(View, frozen=True):
-    """One direction of a leg's audio."""
+    """One direction of a leg's audio; `side`: where it is on the recording, which stays whatever its role becomes."""
 
     id: UUID
     leg_id: UUID
     role: Role
+    side: Side
     label: str
     speaker: str
     language: str | None
@@ -209,7 +210,10 @@ class RecordingChange(View, frozen=True):
 
 
 class Peaks(View, frozen=True):
-    """What a recording looks like: the loudest of every step of time, from 0 to 1; left is the customer."""
+    """What a recording looks like: the loudest of every step of time, from 0 to 1.
+
+    Left and right are the sides of the tracks: left is who was taken for the customer.
+    """
 
     duration_ms: int
     step_ms: int

@@ -21,6 +21,7 @@ DEFAULT_TENANT: Final = UUID("00000000-0000-0000-0000-000000000001")
 _NAMESPACE: Final = uuid5(NAMESPACE_URL, "hearline")
 
 Role = Literal["customer", "agent", "supervisor", "unknown"]
+Side = Literal["left", "right"]
 CallStatus = Literal["live", "ended"]
 UserRole = Literal["agent", "supervisor", "admin", "sender"]
 """What somebody may do. A sender is no person: its token opens media streams and nothing else."""
@@ -54,6 +55,11 @@ Stage = Literal["queued", "ringing", "talking", "held", "consulting", "voicemail
 """Where a bridged call stands; calls that we only listen to have none."""
 SupervisionMode = Literal["listen", "whisper", "barge"]
 PhoneStatus = Literal["offline", "online", "break"]
+
+
+def side_of(role: Role) -> Side:
+    """Return the side of a call's recording on which a party of this role is put when its track opens."""
+    return "left" if role == "customer" else "right"
 
 
 def utc_now() -> datetime:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import asyncpg
 
-from infra.model import Call, Leg, Stage, Track
+from infra.model import Call, Leg, Stage, Track, side_of
 
 UPSERT_CALL: Final = """
 INSERT INTO calls (id, tenant_id, external_id, door, title, from_number, to_number, gateway_id, started_at,
@@ -36,8 +36,8 @@ INSERT INTO audit_log (tenant_id, user_id, act, object_id, detail)
 VALUES ($1, (SELECT id FROM users WHERE id = $2), $3, $4, $5)
 """
 UPSERT_TRACK: Final = """
-INSERT INTO tracks (id, tenant_id, call_id, leg_id, role, label, speaker, mixed)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO NOTHING
+INSERT INTO tracks (id, tenant_id, call_id, leg_id, role, label, speaker, mixed, side)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (id) DO NOTHING
 """
 CLOSE_LEG: Final = "UPDATE legs SET left_at = $2, left_reason = $3 WHERE id = $1 AND left_at IS NULL"
 CLOSE_TRACK: Final = "UPDATE tracks SET closed_at = now(), close_reason = $2 WHERE id = $1 AND closed_at IS NULL"
@@ -111,7 +111,7 @@ LEGS_OF_CALL: Final = """
 SELECT id, role, name, joined_at, left_at, left_reason FROM legs WHERE call_id = $1 ORDER BY joined_at, id
 """
 TRACKS_OF_CALL: Final = """
-SELECT id, leg_id, role, label, speaker, language, mixed, speakers_revision, closed_at IS NOT NULL AS closed,
+SELECT id, leg_id, role, side, label, speaker, language, mixed, speakers_revision, closed_at IS NOT NULL AS closed,
     close_reason
 FROM tracks WHERE call_id = $1 ORDER BY speaker, opened_at
 """
@@ -169,9 +169,8 @@ class CallStore:
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(UPSERT_CALL, *_call_row(call, gateway_id))
             await connection.execute(UPSERT_LEG, leg.id, call.tenant_id, call.id, leg.role, leg.name, None)
-            await connection.execute(
-                UPSERT_TRACK, track.id, call.tenant_id, call.id, leg.id, leg.role, track.label, speaker, track.mixed
-            )
+            about = track.label, speaker, track.mixed, side_of(leg.role)
+            await connection.execute(UPSERT_TRACK, track.id, call.tenant_id, call.id, leg.id, leg.role, *about)
 
     async def close_leg(self, leg_id: UUID, at: datetime, reason: str) -> None:
         """Store that a party left."""

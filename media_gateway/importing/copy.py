@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from infra.model import AudioChunk, Call
+from infra.model import AudioChunk, Call, side_of
 from infra.shelf import Shelf
 from infra.telemetry import logger
 from media_gateway.importing.call import Party
@@ -23,9 +23,7 @@ class Copy:
         """None as the shelf: nothing is recorded."""
         self._shelf = shelf
         self._call = call
-        self._names = [
-            track_name("left" if party.role == "customer" else "right", number) for number, party in enumerate(parties)
-        ]
+        self._names = [track_name(side_of(party.role), number) for number, party in enumerate(parties)]
         self._take: Take | None = None
         self._end_ms = 0
         self.damage: tuple[int, str] | None = None

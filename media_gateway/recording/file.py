@@ -1,6 +1,7 @@
 """A finished recording: tracks mixed in blocks, encoded as Ogg Opus or FLAC, with what it looks like.
 
-Left is the customer, right is everybody else; sample n of the file is sample n of the call's clock.
+Left is the customer, right is everybody else, as their roles were when their tracks opened; sample n of the file is
+sample n of the call's clock.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from infra.model import SAMPLE_RATE_HZ, SAMPLES_PER_MS
+from infra.model import SAMPLE_RATE_HZ, SAMPLES_PER_MS, Side
 from infra.settings import RecordingFormat
 from media_gateway.recording.pauses import Pauses
-from media_gateway.recording.take import BYTES_PER_MS, Side
+from media_gateway.recording.take import BYTES_PER_MS
 
 Stereo = npt.NDArray[np.int16]
 """Shape (samples, 2): left and right."""

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, Protocol
 
 from prometheus_client import Counter
 
-from infra.model import AudioChunk, Call, Role, Track
+from infra.model import AudioChunk, Call, Role, Track, side_of
 from infra.shelf import Shelf
 from infra.store.recordings import Recorded
 from media_gateway.ports import TrackSink
@@ -84,7 +84,7 @@ class CallRecording:
     def track(self, track: Track, role: Role) -> TrackSink:
         """Return where a track's chunks go, from any thread: the customer's to the left, all others to the right."""
         del track  # its file has a number of its own
-        sink = _Sink(self, track_name("left" if role == "customer" else "right", next(self._numbers)))
+        sink = _Sink(self, track_name(side_of(role), next(self._numbers)))
         self._sinks.append(sink)
         self._do(sink.open)
         return sink

@@ -30,11 +30,9 @@ from uuid import UUID
 
 import msgspec
 
-from infra.model import SAMPLES_PER_MS, Call
+from infra.model import SAMPLES_PER_MS, Call, Side
 from infra.shelf import DIR_MODE, FILE_MODE, Shelf
 from media_gateway.recording.pauses import Pauses, told
-
-Side = Literal["left", "right"]
 
 LONGEST_MS: Final = 24 * 3600 * 1000
 """Nothing is recorded beyond this moment of a call."""

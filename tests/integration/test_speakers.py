@@ -201,6 +201,7 @@ async def test_a_party_on_a_track_of_their_own_can_be_cast_anew(world: World) ->
     snapshot = await world.get(f"/api/v1/calls/{call.id}")
     assert [one["role"] for one in snapshot["segments"]] == ["agent", "agent"]
     assert {one["id"]: one["role"] for one in snapshot["tracks"]} == {str(track.id): "agent", str(other.id): "agent"}
+    assert {one["id"]: one["side"] for one in snapshot["tracks"]} == {str(track.id): "left", str(other.id): "right"}
     assert {one["role"] for one in snapshot["legs"]} == {"agent"}
     assert [(one["speaker"], one["role"], one["source"]) for one in snapshot["speakers"]] == [
         ("SPEAKER_00", "agent", "person")

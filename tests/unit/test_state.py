@@ -258,3 +258,10 @@ def test_speakers_that_come_in_the_wrong_order_end_alike() -> None:
     last, late = [one for one in STORY if one.type == "speakers"][:0:-1]
     final = event("segment.final", segment(0, "Good morning."))
     assert replay(final, last, late) == replay(final, late, last)
+
+
+def test_a_track_stays_on_its_side_of_the_recording_whatever_its_role_becomes() -> None:
+    opened = {"track_id": "t1", "leg_id": "lt1", "role": "customer", "label": "in", "speaker": "A"}
+    cast_anew = replay(*STORY, event("track.opened", {**opened, "role": "agent"}, 60))
+    assert [cast_anew.tracks["t1"][name] for name in ("role", "side")] == ["agent", "left"]
+    assert cast_anew.tracks["t2"]["side"] == "right"

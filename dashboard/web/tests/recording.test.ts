@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { LiveEvent, Pause, Peaks, Recording, Track, Word } from '../src/api/types';
+import type { LiveEvent, Pause, Peaks, Recording, Role, Side, Track, Word } from '../src/api/types';
 import { holesOf } from '../src/components/recording/holes';
 import { lanesOf } from '../src/components/recording/lanes';
 import { barsOf, heightOf, quietSpans } from '../src/components/recording/peaks';
@@ -9,6 +9,7 @@ import { rowsOf } from '../src/components/transcript/rows';
 import { spokenRow, spokenWord } from '../src/components/transcript/spoken';
 import { applyAll, emptyCall } from '../src/state/call';
 import { NOT_RECORDED, recordingAfter, recordingTakenUp } from '../src/state/recording';
+import { putRole, type RoleChange } from '../src/state/speakers';
 import { CALL_ID, EVENTS, segment } from './fixtures/call';
 
 const told = (type: LiveEvent['type'], data: object) =>
@@ -231,9 +232,13 @@ describe('the word being spoken', () => {
 });
 
 describe('whose the lanes of a recording are', () => {
-  const track = (id: string, role: Track['role'], mixed = false): [string, Track] => [
+  const track = (
+    id: string,
+    role: Role,
+    { mixed = false, side = (role === 'customer' ? 'left' : 'right') as Side } = {},
+  ): [string, Track] => [
     id,
-    { id, leg_id: 'leg', role, label: id, speaker: id, closed: true, mixed, language: null },
+    { id, leg_id: 'leg', role, side, label: id, speaker: id, closed: true, mixed, language: null },
   ];
   const lanes = (...tracks: [string, Track][]) => lanesOf(Object.fromEntries(tracks));
 
@@ -243,8 +248,25 @@ describe('whose the lanes of a recording are', () => {
   });
 
   it('nobody in particular has the lane of a track that several share, and the empty one has no name', () => {
-    expect(lanes(track('room', 'unknown', true))).toEqual([null, 'unknown']);
-    expect(lanes(track('line', 'customer', true))).toEqual(['unknown', null]);
-    expect(lanes(track('line', 'customer'), track('room', 'unknown', true))).toEqual(['customer', 'unknown']);
+    expect(lanes(track('room', 'unknown', { mixed: true }))).toEqual([null, 'unknown']);
+    expect(lanes(track('line', 'customer', { mixed: true }))).toEqual(['unknown', null]);
+    expect(lanes(track('line', 'customer'), track('room', 'unknown', { mixed: true }))).toEqual([
+      'customer',
+      'unknown',
+    ]);
+  });
+
+  it('follows who speaks there now, where a person has put the roles right', () => {
+    const [one, two] = [track('one', 'agent', { side: 'left' }), track('two', 'customer', { side: 'right' })];
+    expect(lanes(one, two)).toEqual(['agent', 'customer']);
+    expect(lanes(one)).toEqual(['agent', null]);
+    const guessed = applyAll(emptyCall(CALL_ID), EVENTS);
+    const changes: RoleChange[] = [
+      { trackId: 'track-customer', speaker: 'SPEAKER_00', role: 'agent' },
+      { trackId: 'track-agent', speaker: 'SPEAKER_01', role: 'customer' },
+    ];
+    const swapped = changes.reduce(putRole, guessed);
+    expect(lanesOf(swapped.tracks)).toEqual(['agent', 'customer']);
+    expect(holesOf({ ...swapped, pauses: [] }, 12_000)[0]?.lane).toBe('left');
   });
 });

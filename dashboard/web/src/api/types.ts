@@ -1,6 +1,7 @@
 /** What the server says: REST bodies and live events. Times are RFC 3339; `_ms` counts on the call's clock. */
 
 export type Role = 'customer' | 'agent' | 'supervisor' | 'unknown';
+export type Side = 'left' | 'right';
 export type CallStatus = 'live' | 'ended';
 export type SentimentLabel = 'positive' | 'neutral' | 'negative' | 'mixed';
 export type Severity = 'low' | 'medium' | 'high' | 'critical';
@@ -79,6 +80,8 @@ export interface Track {
   id: string;
   leg_id: string;
   role: Role;
+  /** Where it is on the recording; that stays, whatever its role becomes. */
+  side: Side;
   label: string;
   speaker: string;
   closed: boolean;
@@ -189,9 +192,7 @@ export interface Snapshot {
 export interface Peaks {
   duration_ms: number;
   step_ms: number;
-  /** The customer. */
   left: number[];
-  /** Everybody else. */
   right: number[];
 }
 

@@ -136,11 +136,17 @@ export function applyEvent(state: CallState, event: LiveEvent): CallState {
     }
     case 'track.opened': {
       const { track_id, leg_id, role, label, speaker, mixed = false } = event.data;
-      const { closed = false, language = null, speakers_revision = 0 } = state.tracks[track_id] ?? {};
-      const track = {
+      const {
+        side = role === 'customer' ? 'left' : 'right',
+        closed = false,
+        language = null,
+        speakers_revision = 0,
+      } = state.tracks[track_id] ?? {};
+      const track: Track = {
         id: track_id,
         leg_id,
         role,
+        side,
         label,
         speaker,
         closed,

@@ -98,7 +98,13 @@ export function RecordingPlayer({ state, recording, playback }: RecordingPlayerP
                 ),
             )}
           </div>
-          <Waveform playback={playback} peaks={peaks.data ?? null} durationMs={durationMs} holes={holes} />
+          <Waveform
+            playback={playback}
+            peaks={peaks.data ?? null}
+            durationMs={durationMs}
+            lanes={lanes}
+            holes={holes}
+          />
         </div>
         <div className={classes.tools}>
           <SpeedMenu rate={rate} onRate={setRate} />

@@ -5,6 +5,7 @@ import type { Peaks } from '../../api/types';
 import { clock } from '../../format';
 import { HoleMarks } from './HoleMarks';
 import type { Hole } from './holes';
+import type { LaneRoles } from './lanes';
 import { useMoment } from './PlaybackContext';
 import { barsOf, heightOf, loudestOf } from './peaks';
 import type { Playback } from './playback';
@@ -29,11 +30,12 @@ interface WaveformProps {
   /** Null while they are on their way, or when they are not to be had: it still seeks. */
   peaks: Peaks | null;
   durationMs: number;
+  lanes: LaneRoles;
   holes: readonly Hole[];
 }
 
 /** Both parties' sound over time, and where in it we are: a slider to look at. */
-export function Waveform({ playback, peaks, durationMs, holes }: WaveformProps) {
+export function Waveform({ playback, peaks, durationMs, lanes: [upper, lower], holes }: WaveformProps) {
   const { ref: sized, width } = useElementSize();
   const root = useRef<HTMLDivElement>(null);
   const dragged = useRef<number | null>(null);
@@ -104,7 +106,12 @@ export function Waveform({ playback, peaks, durationMs, holes }: WaveformProps) 
       <div ref={sized} className={classes.lanes}>
         <Lanes peaks={peaks} durationMs={durationMs} width={width} tones={['line-strong', 'line-strong']} />
         <div className={classes.played}>
-          <Lanes peaks={peaks} durationMs={durationMs} width={width} tones={['customer', 'agent']} />
+          <Lanes
+            peaks={peaks}
+            durationMs={durationMs}
+            width={width}
+            tones={[upper ?? 'customer', lower ?? 'agent']}
+          />
         </div>
       </div>
       <HoleMarks holes={holes} durationMs={durationMs} />
@@ -130,7 +137,7 @@ interface LanesProps {
   tones: readonly [string, string];
 }
 
-/** The customer above, the agent below; each lane is drawn around its own middle. */
+/** The left side above, the right one below; each lane is drawn around its own middle. */
 function Lanes({ peaks, durationMs, width, tones: [upper, lower] }: LanesProps) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const scheme = useComputedColorScheme('light');

@@ -38,7 +38,7 @@ export function holesOf({ gaps, tracks, legs, pauses }: Parts, durationMs: numbe
             short: 'Missing',
             why: `${trackName(track, legs)}: ${causeOf(gap)}`,
           }),
-      lane: track?.role === 'customer' ? 'left' : 'right',
+      lane: track?.side ?? 'right',
       start_ms: gap.start_ms,
       end_ms: gap.end_ms,
     };
