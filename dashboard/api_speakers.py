@@ -15,7 +15,8 @@ from dashboard.calls import require_call
 from dashboard.outbox import Outbox
 from dashboard.problem import Problem, bad_parameter
 from dashboard.views import SpeakerView
-from infra.model import Event, Role
+from infra.bus.codec import CallWork
+from infra.model import Call, Event, Role
 from infra.store.calls import CallStore
 from infra.store.speakers import AmbiguousSpeakerError, SpeakerStore, change_key, change_to_json, own_track_events
 from infra.store.users import User, UserStore
@@ -63,5 +64,8 @@ class SpeakerApi:
         await self._outbox.publish(user.tenant_id, Event("speakers", call["id"], told, key=change_key(change)))
         for event in own_track_events(call["id"], change):
             await self._outbox.publish(user.tenant_id, event)
+        if call["status"] == "ended":  # on a live one the change is heard
+            ended = Call(call["id"], call["door"], call["external_id"], call["started_at"], tenant_id=user.tenant_id)
+            await self._outbox.announce(CallWork(ended, "dashboard", anew=True))
         one = next(one for one in change.speakers if one.speaker == speaker)
         return answer(SpeakerView(change.track_id, one.speaker, one.role, one.source))

@@ -34,6 +34,7 @@ from dashboard.problem import Problem, note_start, problems, where
 from dashboard.site import Site
 from dashboard.snapshot import SnapshotReader
 from dashboard.sockets import Sockets
+from infra.bus.work import WorkQueue
 from infra.control import CallControl
 from infra.settings import Settings
 from infra.store.users import UserStore
@@ -80,7 +81,7 @@ def add_dashboard(app: web.Application, deps: DashboardDeps) -> None:
     guard = Guard(users, deps.settings)
     health = Health(deps.pool, deps.redis, deps.drain)
     hub = Hub(deps.redis, health)
-    outbox = Outbox(hub.streams)
+    outbox = Outbox(hub.streams, WorkQueue(deps.redis, "insights", "dashboard"))
     snapshots = SnapshotReader(deps.pool, hub.streams)
     sockets = Sockets(hub, snapshots)
     login = Login(guard, deps.settings)

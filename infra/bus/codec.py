@@ -32,6 +32,8 @@ class CallWork(msgspec.Struct, frozen=True):
 
     call: Call
     gateway_id: str
+    anew: bool = False
+    """Its roles have changed since its insights were final."""
 
 
 WorkItem = TrackWork | CallWork

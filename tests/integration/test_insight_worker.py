@@ -15,9 +15,10 @@ from infra.bus.codec import CallWork, TrackWork
 from infra.bus.presence import Presence
 from infra.bus.streams import START, EventStreams
 from infra.bus.work import WorkQueue
-from infra.model import Call, Event, EventType
+from infra.model import Call, Event, EventType, Role
 from infra.store.calls import CallStore
 from infra.store.insights import InsightStore
+from infra.store.speakers import SpeakerStore
 from infra.store.transcripts import TranscriptStore, segment_to_json
 from tests.conftest import until
 from tests.fakes.openai_server import Behaviour, FakeOpenAI, serving
@@ -196,6 +197,36 @@ async def test_a_killed_worker_is_followed_by_one_that_goes_on(desk: Desk) -> No
     texts = [item["text"] for item in found["action_item"]]
     assert len(set(texts)) == len(texts)
     assert len(found["summary"]) == len(found["intent"]) == len(found["sentiment"]) == len(found["complaint"]) == 1
+
+
+async def test_who_spoke_is_put_right_after_the_end_and_the_insights_follow(desk: Desk) -> None:
+    async with working(desk):
+        for role, text in SAID:
+            await desk.say(role, text)
+        await desk.end()
+        await desk.settled()
+        before = (await desk.insights())["sentiment"][0]["per_role"]
+        assert before["agent"]["score"] == 0
+
+        store, queue = SpeakerStore(desk.pool), WorkQueue(desk.redis, "insights", "dashboard")
+        await until(lambda: _is_done(queue))
+        swapped: list[tuple[Role, Role]] = [("customer", "agent"), ("agent", "customer")]
+        for was, now in swapped:
+            work = desk.tracks[was]
+            await store.correct(desk.call.tenant_id, desk.call.id, work.speaker, now)
+            await queue.announce(CallWork(desk.call, "dashboard", anew=True))
+
+        async def follows() -> bool:
+            per_role = (await desk.insights())["sentiment"][0]["per_role"]
+            return bool(per_role["agent"]["score"] > 0)  # who thanked at the end
+
+        await until(follows)
+        assert len(await desk.told("call.settled")) == 1
+        await until(lambda: _is_done(queue))
+
+
+async def _is_done(queue: WorkQueue) -> bool:
+    return await queue.waiting() == 0
 
 
 async def test_what_a_person_ticked_stays_ticked(desk: Desk) -> None:

@@ -37,6 +37,8 @@ REFRESH_S: Final = 1.0
 """The built-in analysis is shown at most so often."""
 TRACKS_WITHIN_S: Final = 3600.0
 """How long after its end a call waits for words that are still being recognised."""
+TOGETHER_S: Final = 1.0
+"""Roles that change so soon after one another are read together: two who change places are two changes."""
 ALERTING: Final = frozenset({"high", "critical"})
 
 
@@ -105,7 +107,21 @@ class CallSession:
     async def run(self) -> None:
         """Work until the call has ended, all its words are in, and its last insight is stored."""
         tools, call = self._tools, self._call
+        known = await until_stored(lambda: tools.calls.state(call.id))
+        if self._work.anew and (known is None or known["settled_at"] is not None):
+            await self._tell_anew()
+            return
         await until_stored(lambda: tools.calls.add(call, self._work.gateway_id))
+        await self._take_up()
+        async with asyncio.TaskGroup() as tasks:
+            consulting = tasks.create_task(self._consult())
+            await self._follow()
+            consulting.cancel()
+        await self._settle()
+
+    async def _take_up(self) -> None:
+        """Know what was said and found before."""
+        tools, call = self._tools, self._call
         self._stored = await until_stored(lambda: tools.insights.keys_of_call(call.id))
         self._analyst.restore(
             Finding(insight.kind, key, insight.body, insight.evidence, insight.source)
@@ -114,11 +130,21 @@ class CallSession:
         for segment in await until_stored(lambda: tools.transcripts.of_call(call.id)):
             self._turns.stored(segment)
             self._fresh = True
-        async with asyncio.TaskGroup() as tasks:
-            consulting = tasks.create_task(self._consult())
-            await self._follow()
-            consulting.cancel()
-        await self._settle()
+
+    async def _tell_anew(self) -> None:
+        """Say what a settled call means now that others turn out to have spoken, until that changes no more."""
+        tools, call, heard = self._tools, self._call, None
+        while True:
+            await asyncio.sleep(TOGETHER_S)
+            said = await until_stored(lambda: tools.transcripts.of_call(call.id))
+            if said == heard:
+                await self._let_go()
+                return
+            heard = said
+            self._turns = Turns()
+            self._analyst.begin_again()
+            await self._take_up()
+            await self._conclude()
 
     async def _follow(self) -> None:
         """Take the call's events until nothing more will be said."""
@@ -180,6 +206,15 @@ class CallSession:
                 await self._store()
 
     async def _settle(self) -> None:
+        await self._conclude()
+        tools, call = self._tools, self._call
+        await until_stored(lambda: tools.calls.settle(call.id))
+        data = {"insights": len(self._stored), "source": self.state.source}
+        await self._publish("call.settled", data, f"settled:{self._epoch}")
+        await self._let_go()
+
+    async def _conclude(self) -> None:
+        """Say what all of it means, once all is said."""
         await self._tools.pause.over()
         self._read(math.inf)
         if self._analyst.is_due(settled=True):
@@ -188,9 +223,9 @@ class CallSession:
         tools, call = self._tools, self._call
         summary = self._summary()
         await until_stored(lambda: tools.transcripts.note_summary(call.id, summary, everywhere=True))
-        await until_stored(lambda: tools.calls.settle(call.id))
-        data = {"insights": len(self._stored), "source": self.state.source}
-        await self._publish("call.settled", data, f"settled:{self._epoch}")
+
+    async def _let_go(self) -> None:
+        tools, call = self._tools, self._call
         try:
             await tools.events.expire(call.id)
         except BusError as error:
