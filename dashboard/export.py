@@ -24,6 +24,8 @@ _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
 _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 _CSV_COLUMNS: Final = ("start", "end", "role", "speaker", "text", "language", "confidence")
 _NAME_MAX_CHARS: Final = 80
+_SHORT_MS: Final = 1000
+"""A stutter, such as a browser's as it begins to send, is no lost connection."""
 
 
 class ExportError(ValueError):
@@ -119,12 +121,13 @@ def text_lines(snapshot: Snapshot) -> list[str]:
         (segment.start_ms, f"[{clock(segment.start_ms, '.')[:8]}] {who}: {one_line(segment.text)}")
         for who, segment in named_turns(snapshot)
     ]
+    lost = dict.fromkeys((gap.start_ms, gap.end_ms, gap.cause) for gap in snapshot.gaps)  # once, if both sides lack it
     missing = [
         (
-            gap.start_ms,
-            f"[{clock(gap.start_ms, '.')[:8]}] (no audio for {gap.end_ms - gap.start_ms} ms: {one_line(gap.cause)})",
+            start_ms,
+            f"[{clock(start_ms, '.')[:8]}] (no audio for {end_ms - start_ms} ms: {_why(cause, end_ms - start_ms)})",
         )
-        for gap in snapshot.gaps
+        for start_ms, end_ms, cause in lost
     ]
     return [*lines, "", *(line for _, line in sorted(said + missing, key=lambda entry: entry[0]))]
 
@@ -137,6 +140,12 @@ FORMATS: Final[Mapping[str, Format]] = {
     "txt": Format("text/plain; charset=utf-8", to_txt),
     "pdf": Format("application/pdf", to_pdf),
 }
+
+
+def _why(cause: str, lost_ms: int) -> str:
+    if cause == "connection-lost" and lost_ms < _SHORT_MS:
+        return "a short break in the audio"
+    return one_line(cause.replace("-", " "))
 
 
 def turns(snapshot: Snapshot) -> Iterator[SegmentView]:

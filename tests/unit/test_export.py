@@ -172,6 +172,17 @@ def test_txt_tells_the_call_in_order() -> None:
     ]
 
 
+def test_txt_tells_once_what_both_sides_lack_and_calls_a_stutter_a_short_break() -> None:
+    lost = [(5000, 5250, "connection-lost"), (8000, 9000, "connection-lost"), (10_000, 12_000, "audio-lost")]
+    gaps = [GapView(UUID(int=track), *gap) for gap in lost for track in (1, 2)]
+    lines = export.text_lines(structs.replace(snapshot(), gaps=gaps))
+    assert lines[-3:] == [
+        "[00:00:05] (no audio for 250 ms: a short break in the audio)",
+        "[00:00:08] (no audio for 1000 ms: connection lost)",
+        "[00:00:10] (no audio for 2000 ms: audio lost)",
+    ]
+
+
 def test_a_call_without_words_can_be_exported() -> None:
     files = {name: form.write(snapshot()) for name, form in export.FORMATS.items()}
     assert files["srt"] == b""

@@ -5,6 +5,7 @@ import { lanesOf } from '../src/components/recording/lanes';
 import { barsOf, heightOf, quietSpans } from '../src/components/recording/peaks';
 import { Playback, type Sound } from '../src/components/recording/playback';
 import { annotate } from '../src/components/transcript/annotate';
+import { type Loss, lossesOf, placesOf } from '../src/components/transcript/losses';
 import { rowsOf } from '../src/components/transcript/rows';
 import { spokenRow, spokenWord } from '../src/components/transcript/spoken';
 import { applyAll, emptyCall } from '../src/state/call';
@@ -111,10 +112,30 @@ it('holes are the pauses and the gaps, named, by time and within the recording',
     { start_ms: 1000, end_ms: 2000, reason: 'slow-disk' },
     { start_ms: 20_000, end_ms: 30_000 },
   ];
-  expect(holesOf({ ...state, pauses }, 12_000)).toMatchObject([
+  expect(holesOf({ ...state, losses: lossesOf(state.gaps), pauses }, 12_000)).toMatchObject([
     { kind: 'gap', lane: 'both', name: 'Not recorded', why: 'Slow disk', start_ms: 1000, end_ms: 2000 },
     { kind: 'gap', lane: 'left', name: 'Audio missing', start_ms: 4000, end_ms: 6400 },
     { kind: 'pause', lane: 'both', name: 'Recording paused', start_ms: 8000, end_ms: 12_000 },
+  ]);
+});
+
+it('a hole of both lanes is one, and says how much is missing, not from when to when', () => {
+  const state = applyAll(emptyCall(CALL_ID), EVENTS);
+  const gaps = [1000, 4000].flatMap((start_ms) =>
+    ['track-customer', 'track-agent'].map((track_id) => ({
+      track_id,
+      start_ms,
+      end_ms: start_ms + 250,
+      cause: 'connection-lost',
+    })),
+  );
+  const holes = (losses: Loss[]) => holesOf({ ...state, losses, pauses: [] }, 12_000);
+  expect(holes(lossesOf(gaps))).toMatchObject([
+    { name: 'Short break', lane: 'both', start_ms: 1000, end_ms: 4250, lost_ms: 500 },
+  ]);
+  expect(holes(placesOf(gaps))).toMatchObject([
+    { lane: 'both', start_ms: 1000, end_ms: 1250 },
+    { lane: 'both', start_ms: 4000, end_ms: 4250, why: 'Both sides: a short break in the audio' },
   ]);
 });
 
@@ -267,6 +288,6 @@ describe('whose the lanes of a recording are', () => {
     ];
     const swapped = changes.reduce(putRole, guessed);
     expect(lanesOf(swapped.tracks)).toEqual(['agent', 'customer']);
-    expect(holesOf({ ...swapped, pauses: [] }, 12_000)[0]?.lane).toBe('left');
+    expect(holesOf({ ...swapped, losses: placesOf(swapped.gaps), pauses: [] }, 12_000)[0]?.lane).toBe('left');
   });
 });

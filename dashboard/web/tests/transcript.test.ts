@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { Word } from '../src/api/types';
 import { annotate, firmLength, isLow } from '../src/components/transcript/annotate';
-import { lossesOf } from '../src/components/transcript/losses';
-import { rowsOf } from '../src/components/transcript/rows';
+import { type Loss, lossesOf, placesOf, sideOf } from '../src/components/transcript/losses';
+import { causeOf, rowsOf } from '../src/components/transcript/rows';
 import { findHits } from '../src/components/transcript/search';
 import { takenBack } from '../src/components/transcript/useRetracted';
 import { applyAll, type CallState, emptyCall, type ScreenSegment } from '../src/state/call';
@@ -147,9 +147,9 @@ describe('losses', () => {
   it('are one where a line stutters, for each track and cause', () => {
     const gaps = [gap(0, 200), gap(0, 300, 'connection-lost', 'u'), gap(1000, 1300), gap(9000, 9500)];
     expect(lossesOf(gaps)).toMatchObject([
-      { track_id: 't', start_ms: 0, end_ms: 1300, lost_ms: 500, places: 2 },
-      { track_id: 'u', lost_ms: 300, places: 1 },
-      { track_id: 't', start_ms: 9000, places: 1 },
+      { track_ids: ['t'], start_ms: 0, end_ms: 1300, lost_ms: 500, places: 2 },
+      { track_ids: ['u'], lost_ms: 300, places: 1 },
+      { track_ids: ['t'], start_ms: 9000, places: 1 },
     ]);
     expect(gaps[0]).toEqual(gap(0, 200));
   });
@@ -158,6 +158,26 @@ describe('losses', () => {
     expect(lossesOf([gap(0, 120), gap(5000, 5000, 'recogniser-failed')])).toMatchObject([
       { start_ms: 5000, lost_ms: 0 },
     ]);
+  });
+
+  it('are told once where several tracks lack the same', () => {
+    const both = [gap(0, 2000), gap(0, 2000, 'connection-lost', 'u'), gap(0, 2000, 'missing', 'u')];
+    const [first, second] = lossesOf(both);
+    expect(first).toMatchObject({ track_ids: ['t', 'u'], lost_ms: 2000 });
+    expect(sideOf(first as Loss, () => 'Agent')).toBe('both sides');
+    expect(sideOf(second as Loss, (id) => id)).toBe('u');
+    expect(placesOf(both)).toHaveLength(2);
+    const others = both
+      .filter(({ cause }) => cause !== 'missing')
+      .map((one) => ({ ...one, start_ms: 8000, end_ms: 8250 }));
+    expect(rowsOf({ segments: [], gaps: others, speakers: {} }, 'en')).toHaveLength(1);
+  });
+
+  it('of less than a second are no lost connection', () => {
+    const why = (...gaps: ReturnType<typeof gap>[]) => lossesOf(gaps).map(causeOf);
+    expect(why(gap(0, 250), gap(2000, 2900))).toEqual(['a short break in the audio']);
+    expect(why(gap(0, 1000))).toEqual(['connection lost']);
+    expect(why(gap(0, 500, 'silence'))).toEqual(['silence']);
   });
 
   it('keep each hold apart', () => {

@@ -1,5 +1,5 @@
 import { IconPlayerPause, IconWaveSawTool } from '@tabler/icons-react';
-import { clock } from '../../format';
+import { clock, span } from '../../format';
 import classes from './HoleMarks.module.css';
 import type { Hole } from './holes';
 
@@ -16,7 +16,7 @@ export function HoleMarks({ holes, durationMs }: { holes: readonly Hole[]; durat
         data-testid="recording-hole"
         data-kind={hole.kind}
         data-lane={hole.lane}
-        title={`${hole.name} ${spanOf(hole)} · ${hole.why}`}
+        title={`${hole.name} ${extentOf(hole)} · ${hole.why}`}
         style={{
           left: `${(100 * hole.start_ms) / durationMs}%`,
           width: `${(100 * (hole.end_ms - hole.start_ms)) / durationMs}%`,
@@ -55,7 +55,7 @@ export function HoleList({ holes, onGo }: HoleListProps) {
             >
               <Icon size={13} stroke={1.8} aria-hidden />
               {hole.name}
-              <span className="numeric">{spanOf(hole)}</span>
+              <span className="numeric">{extentOf(hole)}</span>
             </button>
           </li>
         );
@@ -64,4 +64,6 @@ export function HoleList({ holes, onGo }: HoleListProps) {
   );
 }
 
-const spanOf = ({ start_ms, end_ms }: Hole) => `${clock(start_ms)}–${clock(end_ms)}`;
+function extentOf({ start_ms, end_ms, lost_ms }: Hole): string {
+  return lost_ms ? `${span(lost_ms)} at ${clock(start_ms)}` : `${clock(start_ms)}–${clock(end_ms)}`;
+}

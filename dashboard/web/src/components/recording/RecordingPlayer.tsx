@@ -16,7 +16,7 @@ import type { CallState } from '../../state/call';
 import { Banner } from '../Banner';
 import { ROLE_MARKS } from '../marks';
 import { RoleAvatar } from '../RoleAvatar';
-import { lossesOf } from '../transcript/losses';
+import { lossesOf, placesOf } from '../transcript/losses';
 import { HoleList } from './HoleMarks';
 import { holesOf } from './holes';
 import { lanesOf } from './lanes';
@@ -49,11 +49,11 @@ export function RecordingPlayer({ state, recording, playback }: RecordingPlayerP
   const lanes = useMemo(() => lanesOf(tracks), [tracks]);
   const durationMs = recording.duration_ms ?? peaks.data?.duration_ms ?? call.duration_ms ?? 0;
   const holes = useMemo(
-    () => holesOf({ gaps, tracks, legs, pauses }, durationMs),
+    () => holesOf({ losses: placesOf(gaps), tracks, legs, pauses }, durationMs),
     [gaps, tracks, legs, pauses, durationMs],
   );
   const listed = useMemo(
-    () => holesOf({ gaps: lossesOf(gaps), tracks, legs, pauses }, durationMs),
+    () => holesOf({ losses: lossesOf(gaps), tracks, legs, pauses }, durationMs),
     [gaps, tracks, legs, pauses, durationMs],
   );
 

@@ -1,8 +1,8 @@
-import type { Gap, Pause } from '../../api/types';
-import { words } from '../../format';
+import type { Pause } from '../../api/types';
+import { capital, words } from '../../format';
 import { trackName } from '../../names';
 import type { CallState } from '../../state/call';
-import { isHold } from '../transcript/losses';
+import { isHold, isShortBreak, type Loss, sideOf } from '../transcript/losses';
 import { causeOf } from '../transcript/rows';
 import type { Span } from './playback';
 
@@ -14,18 +14,20 @@ export interface Hole extends Span {
   /** A name for narrow places. */
   short: string;
   why: string;
+  /** How much is missing, where that is not all from start to end. */
+  lost_ms?: number;
 }
 
-type Parts = Pick<CallState, 'gaps' | 'tracks' | 'legs'> & { pauses: readonly Pause[] };
+type Parts = Pick<CallState, 'tracks' | 'legs'> & { losses: readonly Loss[]; pauses: readonly Pause[] };
 
 const ASKED = 'asked';
 
-/** Pauses and gaps by time, cut to the recording. */
-export function holesOf({ gaps, tracks, legs, pauses }: Parts, durationMs: number): Hole[] {
-  const gapHole = (gap: Gap): Hole => {
-    const track = tracks[gap.track_id];
+/** Pauses and losses by time, cut to the recording. */
+export function holesOf({ losses, tracks, legs, pauses }: Parts, durationMs: number): Hole[] {
+  const lossHole = (loss: Loss): Hole => {
+    const [side = 'right', ...others] = new Set(loss.track_ids.map((id) => tracks[id]?.side));
     return {
-      ...(isHold(gap)
+      ...(isHold(loss)
         ? {
             kind: 'hold',
             name: 'On hold',
@@ -34,13 +36,15 @@ export function holesOf({ gaps, tracks, legs, pauses }: Parts, durationMs: numbe
           }
         : {
             kind: 'gap',
-            name: 'Audio missing',
-            short: 'Missing',
-            why: `${trackName(track, legs)}: ${causeOf(gap)}`,
+            ...(isShortBreak(loss)
+              ? { name: 'Short break', short: 'Break' }
+              : { name: 'Audio missing', short: 'Missing' }),
+            why: capital(`${sideOf(loss, (id) => trackName(tracks[id], legs))}: ${causeOf(loss)}`),
+            lost_ms: loss.lost_ms,
           }),
-      lane: track?.side ?? 'right',
-      start_ms: gap.start_ms,
-      end_ms: gap.end_ms,
+      lane: others.length > 0 ? 'both' : side,
+      start_ms: loss.start_ms,
+      end_ms: loss.end_ms,
     };
   };
   const pauseHole = ({ start_ms, end_ms, reason = ASKED }: Pause): Hole => ({
@@ -51,7 +55,7 @@ export function holesOf({ gaps, tracks, legs, pauses }: Parts, durationMs: numbe
     start_ms,
     end_ms: end_ms ?? durationMs,
   });
-  return [...pauses.map(pauseHole), ...gaps.map(gapHole)]
+  return [...pauses.map(pauseHole), ...losses.map(lossHole)]
     .map((hole) => ({ ...hole, end_ms: Math.min(hole.end_ms, durationMs) }))
     .filter((hole) => hole.end_ms > hole.start_ms)
     .sort((a, b) => a.start_ms - b.start_ms);

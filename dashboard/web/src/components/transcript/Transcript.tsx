@@ -14,6 +14,7 @@ import { SpeakerStrip } from '../speakers/SpeakerStrip';
 import { Announcer } from './Announcer';
 import { GapRow } from './GapRow';
 import { Legend } from './Legend';
+import { sideOf } from './losses';
 import { rowsOf, type TurnRow } from './rows';
 import { SegmentRow } from './SegmentRow';
 import { findHits } from './search';
@@ -203,7 +204,7 @@ export function Transcript({ state, usual, evidence, target }: TranscriptProps) 
                 style={{ transform: `translateY(${start}px)` }}
               >
                 {row.type === 'gap' ? (
-                  <GapRow gap={row.gap} party={trackName(tracks[row.gap.track_id], legs)} />
+                  <GapRow gap={row.gap} party={sideOf(row.gap, (id) => trackName(tracks[id], legs))} />
                 ) : (
                   <SegmentRow
                     rowKey={row.key}

@@ -1,8 +1,7 @@
-import type { Gap } from '../../api/types';
 import { tongueOf } from '../../languages';
 import type { CallState, ScreenSegment } from '../../state/call';
 import { isPlaced } from '../../state/speakers';
-import { type Loss, lossesOf } from './losses';
+import { isShortBreak, type Loss, lossesOf } from './losses';
 import { turnsOf } from './turns';
 
 /** One row of the transcript. `head` begins a new speaker's turn. */
@@ -36,7 +35,7 @@ export function rowsOf(
 
   const pushGapsUntil = (ms: number) => {
     for (let gap = losses[nextGap]; gap && gap.start_ms < ms; gap = losses[nextGap]) {
-      rows.push({ type: 'gap', key: `gap:${gap.track_id}:${gap.start_ms}`, gap });
+      rows.push({ type: 'gap', key: `gap:${gap.track_ids[0]}:${gap.start_ms}`, gap });
       speaking = null;
       nextGap += 1;
     }
@@ -84,6 +83,7 @@ const CAUSES: Record<string, string> = {
   'recogniser-failed': 'the recogniser failed',
 };
 
-export function causeOf(gap: Gap): string {
+export function causeOf(gap: Loss): string {
+  if (isShortBreak(gap)) return 'a short break in the audio';
   return CAUSES[gap.cause] ?? gap.cause.replace(/[_-]+/g, ' ');
 }
