@@ -2,6 +2,7 @@
 
 from base64 import b64encode
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,26 @@ async def test_the_same_file_again_leads_to_its_call(page: Page, tmp_path: Path)
     row = page.locator('[data-name="again.wav"]')
     await expect(row).to_contain_text("Imported before", timeout=PATIENCE_MS)
     await expect(row.get_by_role("link")).to_be_visible()
+    first = await row.get_by_role("link").get_attribute("href")
+    await row.get_by_test_id("import-again").click()
+    await expect(row).to_contain_text("Imported", timeout=PATIENCE_MS)
+    await expect(row).not_to_contain_text("Imported before", timeout=PATIENCE_MS)
+    await expect(row.get_by_role("link")).not_to_have_attribute("href", first or "", timeout=PATIENCE_MS)
+
+
+async def test_a_caller_and_a_time_are_told_before_the_file_is_sent(
+    page: Page, installation: Whole, tmp_path: Path
+) -> None:
+    await page.get_by_test_id("import-number").fill("+15550123")
+    await page.get_by_test_id("import-began").fill("2026-03-02T09:15")
+    await page.get_by_test_id("import-input").set_input_files(cut(SAMPLE, tmp_path / "told.wav", 3, 8))
+    await expect(page.get_by_test_id("import-number")).to_have_value("")
+    row = page.locator('[data-name="told.wav"]')
+    await expect(row).to_have_attribute("data-phase", "done", timeout=PATIENCE_MS)
+    await row.get_by_role("link").click()
+    await expect(page.locator("header", has=page.get_by_role("heading", name="told"))).to_contain_text("+15550123")
+    began = await installation.pool.fetchval("SELECT started_at FROM calls WHERE title = 'told'")
+    assert abs(began - datetime(2026, 3, 2, 9, 15, tzinfo=UTC)) < timedelta(hours=15)  # the browser's own zone
 
 
 async def test_cancelling_by_keyboard(page: Page, tmp_path: Path) -> None:

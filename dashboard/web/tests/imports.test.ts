@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { ImportView } from '../src/api/types';
-import { bytes, isUnderWay, rowsOf } from '../src/components/imports/state';
+import { bytes, canComeAgain, isUnderWay, rowsOf } from '../src/components/imports/state';
 import type { Upload } from '../src/imports/uploads';
 
 const found = (facts: Partial<ImportView>): ImportView => ({
@@ -70,6 +70,9 @@ describe('how a recording stands', () => {
     const row = only([upload({ phase: 'sent', known: true })], [found({ status: 'done' })]);
     expect(row).toMatchObject({ word: 'Imported before', callId: 'call' });
     expect(isUnderWay(row)).toBe(false);
+    expect(canComeAgain(row)).toBe(true);
+    expect(canComeAgain(only([], [found({ status: 'done' })]))).toBe(false);
+    expect(canComeAgain(only([upload({ phase: 'sent', known: true })], [found({})]))).toBe(false);
   });
 
   test('an upload that nobody goes on with asks for its file', () => {

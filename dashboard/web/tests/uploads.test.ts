@@ -132,4 +132,31 @@ describe('uploads', () => {
     expect(upload).toMatchObject({ phase: 'sent', known: true });
     expect(server.received).toEqual([]);
   });
+
+  test('a file that was brought in before is brought in again when somebody asks for it', async () => {
+    const server = new Server();
+    const add = server.addImport;
+    server.addImport = async (fields) =>
+      (fields as { again?: boolean }).again
+        ? add(fields)
+        : view({ status: 'done', call_id: 'c', is_new: false });
+    const uploads = new Uploads(server, async () => {});
+    const over = () =>
+      new Promise<void>((done) => {
+        const leave = uploads.subscribe(() => {
+          if (uploads.active) return;
+          leave();
+          done();
+        });
+      });
+    const sending = over();
+    uploads.add([file()], { parties: 'auto', left: 'customer', from_number: '+15550123' });
+    await sending;
+    const again = over();
+    uploads.again(uploads.snapshot()[0]?.key ?? 0);
+    await again;
+    expect(uploads.snapshot()).toMatchObject([{ phase: 'sent', known: false, importId: 'one', done: SIZE }]);
+    expect(server.announced).toMatchObject([{ again: true, from_number: '+15550123' }]);
+    expect(server.bytes).toBe(SIZE);
+  });
 });

@@ -367,6 +367,12 @@ export interface ImportOptions {
   parties: ImportParties;
   /** Whose the left channel is, or the only one. */
   left: 'customer' | 'agent';
+  /** The caller's. */
+  from_number?: string;
+  /** When the call began; without it, what the file says. */
+  started_at?: string;
+  /** Although it was brought in before. */
+  again?: boolean;
 }
 
 /** A recording that is brought in. */

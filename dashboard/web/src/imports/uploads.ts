@@ -25,6 +25,9 @@ export interface Upload {
   readonly problem: string | null;
 }
 
+/** How an upload begins. */
+const NEXT = { phase: 'queued', done: 0, importId: null, known: false, problem: null } as const;
+
 /** What the uploads need of the server. */
 export interface ImportServer {
   addImport: (fields: object, signal: AbortSignal) => Promise<ImportView>;
@@ -34,7 +37,7 @@ export interface ImportServer {
 
 interface Job {
   readonly file: File;
-  readonly options: ImportOptions;
+  options: ImportOptions;
   readonly stop: AbortController;
   upload: Upload;
 }
@@ -72,19 +75,19 @@ export class Uploads {
       const key = this.#next;
       this.#next += 1;
       const { name, size } = file;
-      const upload: Upload = {
-        key,
-        name,
-        size,
-        phase: 'queued',
-        done: 0,
-        importId: null,
-        known: false,
-        problem: null,
-      };
+      const upload: Upload = { key, name, size, ...NEXT };
       this.#jobs.set(key, { file, options, stop: new AbortController(), upload });
     }
     this.#tell();
+    void this.#run();
+  }
+
+  /** Brings in what was brought in before once more, as a call of its own. */
+  again(key: number): void {
+    const job = this.#jobs.get(key);
+    if (!job?.upload.known) return;
+    job.options = { ...job.options, again: true };
+    this.#put(job, NEXT);
     void this.#run();
   }
 

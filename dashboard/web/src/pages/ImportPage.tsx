@@ -15,7 +15,7 @@ import list from './ListPage.module.css';
 
 /** Recordings become calls: sent from here, transcribed faster than they last. */
 export default function ImportPage() {
-  const { query, rows, stop, maxBytes } = useImports();
+  const { query, rows, stop, again, maxBytes } = useImports();
   const busy = rows.filter(isUnderWay).length;
   const failed = rows.filter(({ phase, upload }) => phase === 'failed' && upload !== null).length;
 
@@ -61,7 +61,7 @@ export default function ImportPage() {
           detail="Recordings that you add stay listed here, with what became of them."
         />
       )}
-      {rows.length > 0 && <ImportTable rows={rows} onStop={stop} />}
+      {rows.length > 0 && <ImportTable rows={rows} onStop={stop} onAgain={again} />}
     </div>
   );
 }

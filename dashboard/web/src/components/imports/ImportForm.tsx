@@ -1,4 +1,4 @@
-import { Button, Select } from '@mantine/core';
+import { Button, Select, TextInput } from '@mantine/core';
 import { IconFileUpload } from '@tabler/icons-react';
 import { useId, useRef, useState } from 'react';
 import type { ImportOptions, ImportParties } from '../../api/types';
@@ -31,7 +31,21 @@ export function ImportForm({ maxBytes, onFiles }: ImportFormProps) {
   const [left, setLeft] = useState<ImportOptions['left']>('customer');
   const input = useRef<HTMLInputElement>(null);
   const note = useId();
-  const take = (files: readonly File[]) => files.length > 0 && onFiles(files, { parties, left });
+  const [number, setNumber] = useState('');
+  const [began, setBegan] = useState('');
+  const take = (files: readonly File[]) => {
+    if (files.length === 0) return;
+    const from_number = number.trim();
+    onFiles(files, {
+      parties,
+      left,
+      ...(from_number && { from_number }),
+      ...(began && { started_at: new Date(began).toISOString() }),
+    });
+    // Those of one call are not those of the next.
+    setNumber('');
+    setBegan('');
+  };
   const over = useFileDrop(take);
   return (
     <div className={classes.root} data-over={over} data-testid="import-form">
@@ -85,6 +99,25 @@ export function ImportForm({ maxBytes, onFiles }: ImportFormProps) {
             onChange={(chosen) => setLeft(chosen === 'agent' ? 'agent' : 'customer')}
           />
         )}
+        <TextInput
+          label="The caller's number"
+          placeholder="As far as it is known"
+          type="tel"
+          maxLength={200}
+          value={number}
+          data-testid="import-number"
+          onChange={({ currentTarget }) => setNumber(currentTarget.value)}
+        />
+        <TextInput
+          label="When the call began"
+          description="Without it, what the file says"
+          type="datetime-local"
+          max="2199-12-31T23:59"
+          min="1970-01-02T00:00"
+          value={began}
+          data-testid="import-began"
+          onChange={({ currentTarget }) => setBegan(currentTarget.value)}
+        />
       </fieldset>
     </div>
   );

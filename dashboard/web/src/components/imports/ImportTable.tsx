@@ -1,4 +1,4 @@
-import { ActionIcon, Progress } from '@mantine/core';
+import { ActionIcon, Button, Progress } from '@mantine/core';
 import {
   type Icon,
   IconAlertTriangle,
@@ -8,6 +8,7 @@ import {
   IconClock,
   IconFileImport,
   IconHistory,
+  IconRepeat,
   IconUpload,
   IconX,
 } from '@tabler/icons-react';
@@ -16,7 +17,7 @@ import { dayAndTime, startedAt } from '../../format';
 import { Chip } from '../Chip';
 import table from '../Table.module.css';
 import classes from './ImportTable.module.css';
-import { bytes, type ImportRow, isUnderWay } from './state';
+import { bytes, canComeAgain, type ImportRow, isUnderWay } from './state';
 
 const ICONS: Record<ImportRow['phase'], Icon> = {
   queued: IconClock,
@@ -35,9 +36,11 @@ interface ImportTableProps {
   rows: readonly ImportRow[];
   /** Cancels what is under way, takes off the list what is not. */
   onStop: (row: ImportRow) => void;
+  /** Brings in once more what was brought in before. */
+  onAgain: (row: ImportRow) => void;
 }
 
-export function ImportTable({ rows, onStop }: ImportTableProps) {
+export function ImportTable({ rows, onStop, onAgain }: ImportTableProps) {
   return (
     <div className={table.frame}>
       <table className={`${table.table} ${classes.table}`}>
@@ -53,7 +56,7 @@ export function ImportTable({ rows, onStop }: ImportTableProps) {
         </thead>
         <tbody>
           {rows.map((row) => (
-            <Row key={row.key} row={row} onStop={onStop} />
+            <Row key={row.key} row={row} onStop={onStop} onAgain={onAgain} />
           ))}
         </tbody>
       </table>
@@ -61,7 +64,9 @@ export function ImportTable({ rows, onStop }: ImportTableProps) {
   );
 }
 
-function Row({ row, onStop }: { row: ImportRow; onStop: ImportTableProps['onStop'] }) {
+type RowProps = Omit<ImportTableProps, 'rows'> & { row: ImportRow };
+
+function Row({ row, onStop, onAgain }: RowProps) {
   const { name, phase, word, tone, share, detail, callId, createdAt } = row;
   const over = !isUnderWay(row) && phase !== 'stopped';
   const icon = word === 'Imported before' ? IconHistory : ICONS[phase];
@@ -87,6 +92,18 @@ function Row({ row, onStop }: { row: ImportRow; onStop: ImportTableProps['onStop
           <span className={`${classes.detail} numeric`} data-testid="import-detail">
             {detail}
           </span>
+          {canComeAgain(row) && (
+            <Button
+              size="compact-xs"
+              variant="subtle"
+              leftSection={<IconRepeat size={14} stroke={1.8} />}
+              aria-label={`Import ${name} again`}
+              data-testid="import-again"
+              onClick={() => onAgain(row)}
+            >
+              Import again
+            </Button>
+          )}
         </div>
         {share !== null && (
           <Progress

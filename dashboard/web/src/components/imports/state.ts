@@ -36,6 +36,9 @@ export function rowsOf(uploads: readonly Upload[], imports: readonly ImportView[
   ];
 }
 
+/** Whether its file is at hand and its call is there already. */
+export const canComeAgain = ({ phase, upload }: ImportRow) => phase === 'done' && upload?.known === true;
+
 export function isUnderWay({ phase }: ImportRow): boolean {
   return ['queued', 'reading', 'sending', 'waiting', 'running'].includes(phase);
 }

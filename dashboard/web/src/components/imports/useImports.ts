@@ -44,5 +44,6 @@ export function useImports() {
     const mine = row.upload === null || !row.upload.known;
     if (row.importId && mine && (isUnderWay(row) || row.phase === 'stopped')) cancel.mutate(row.importId);
   };
-  return { query, rows, stop, maxBytes: query.data?.max_bytes ?? null };
+  const again = (row: ImportRow) => row.upload && uploads.again(row.upload.key);
+  return { query, rows, stop, again, maxBytes: query.data?.max_bytes ?? null };
 }
