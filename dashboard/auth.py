@@ -33,6 +33,9 @@ CLOSE_TIMEOUT_S: Final = 1.0
 SECRET_MAX_CHARS: Final = 512
 SUBPROTOCOL_PREFIX: Final = "bearer."
 
+DOCS: Final = "/api/docs"
+LOGIN_HELP: Final = "/login-help"
+"""The page that says how to come in."""
 GUARDED: Final = ("/api/", "/ws/", "/webrtc/")
 
 EVERYBODY: Final[frozenset[UserRole]] = frozenset({"agent", "supervisor", "admin"})
@@ -41,7 +44,7 @@ ADMINS: Final[frozenset[UserRole]] = frozenset({"admin"})
 
 ACCESS: Final[Mapping[tuple[str, str], frozenset[UserRole]]] = {
     ("GET", "/api/openapi.json"): EVERYBODY,
-    ("GET", "/api/docs"): EVERYBODY,
+    ("GET", DOCS): EVERYBODY,
     ("GET", "/api/docs.css"): EVERYBODY,
     ("GET", "/api/v1/me"): EVERYBODY,
     ("POST", "/api/v1/logout"): EVERYBODY,
@@ -155,6 +158,8 @@ class Guard:
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Let the request through, with request["user"] set, or refuse it with 401, 403 or 503.
 
+        Somebody who comes to the docs with a browser is shown the way in.
+
         request["ws_protocols"] holds the subprotocol that a WebSocket's answer has to echo, if any.
         """
         if not request.path.startswith(GUARDED):
@@ -162,6 +167,8 @@ class Guard:
         self._check_origin(request)
         identity = await self.identify(request)
         if identity is None:
+            if request.path == DOCS and "text/html" in request.headers.get("Accept", ""):
+                return web.Response(status=303, headers={"Location": LOGIN_HELP, "Cache-Control": "no-store"})
             raise Problem(
                 401, "log in, or send a bearer token", headers={"WWW-Authenticate": 'Bearer realm="hearline"'}
             )

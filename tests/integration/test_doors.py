@@ -117,6 +117,16 @@ async def test_without_a_valid_secret_nobody_comes_in(world: World, path: str, h
         assert answer.headers["WWW-Authenticate"].startswith("Bearer")
 
 
+async def test_a_browser_without_a_session_is_led_from_the_docs_to_the_login_page(world: World) -> None:
+    browser = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    async with world.http.get(f"{world.url}/api/docs", headers=browser, allow_redirects=False) as answer:
+        assert (answer.status, answer.headers["Location"]) == (303, "/login-help")
+    async with world.http.get(f"{world.url}/api/v1/me", headers=browser) as answer:
+        await refused(answer, 401)
+    async with world.http.get(f"{world.url}/api/docs", headers={**await world.headers(), **browser}) as answer:
+        assert (answer.status, answer.content_type) == (200, "text/html")
+
+
 async def test_the_kinds_of_secret_are_not_interchangeable(world: World) -> None:
     user = await world.user()
     session, token, login = [await world.users.issue(user, kind) for kind in ("session", "token", "login")]
