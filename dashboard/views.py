@@ -66,8 +66,18 @@ class Sentiment(View, frozen=True):
     per_role: dict[str, Any] | None
 
 
+class LastLine(View, frozen=True):
+    """What was said last in a call."""
+
+    segment_id: UUID
+    role: Role
+    text: str
+    start_ms: int
+    is_final: bool
+
+
 class CallSummary(View, frozen=True):
-    """A call as the lists show it."""
+    """A call as the lists show it; `last_line`: of a live one."""
 
     id: UUID
     external_id: str
@@ -90,6 +100,7 @@ class CallSummary(View, frozen=True):
     complaint: dict[str, Any] | None
     segment_count: int
     open_action_items: int
+    last_line: LastLine | None = None
 
 
 class LegView(View, frozen=True):
@@ -430,8 +441,9 @@ class ProblemView(View, frozen=True):
 def call_summary(row: asyncpg.Record) -> CallSummary:
     """Return a stored call's summary as the API shows it. A model wrote the insights: what is odd becomes null."""
     facts = dict(row)
-    intent, sentiment = facts.pop("intent"), facts.pop("sentiment")
+    intent, sentiment, line = facts.pop("intent"), facts.pop("sentiment"), facts.pop("last_line")
     return CallSummary(
+        last_line=line and LastLine(**line),
         intent=intent and Intent(label=_text(intent.get("label")), confidence=_number(intent.get("confidence"))),
         sentiment=sentiment
         and Sentiment(

@@ -77,7 +77,12 @@ _SUMMARY_COLUMNS: Final = """
     complaint.body AS complaint,
     (SELECT count(*) FROM meeting_transcripts t WHERE t.call_id = c.id) AS segment_count,
     (SELECT count(*) FROM insights i WHERE i.call_id = c.id AND i.kind = 'action_item'
-        AND i.body ->> 'status' = 'open') AS open_action_items
+        AND i.body ->> 'status' = 'open') AS open_action_items,
+    CASE WHEN c.status = 'live' THEN (
+        SELECT jsonb_build_object('segment_id', t.id, 'role', t.role, 'text', t.cleaned_text, 'start_ms', t.start_ms,
+            'is_final', true)
+        FROM meeting_transcripts t WHERE t.call_id = c.id ORDER BY t.start_ms DESC, t.id DESC LIMIT 1
+    ) END AS last_line
 FROM calls c
 LEFT JOIN queues queue ON queue.id = c.queue_id
 LEFT JOIN users agent ON agent.id = c.agent_id

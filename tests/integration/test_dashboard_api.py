@@ -108,13 +108,22 @@ async def test_a_call_in_the_list(world: World) -> None:
         "complaint": {"is_complaint": True, "category": "delay", "severity": "high", "reason": "late"},
         "segment_count": 2,
         "open_action_items": 2,
+        "last_line": {
+            "segment_id": item["last_line"]["segment_id"],
+            "role": "customer",
+            "text": NASTY,
+            "start_ms": item["last_line"]["start_ms"],
+            "is_final": True,
+        },
     }
+    (board,) = (await world.get("/api/v1/live"))["items"]
+    assert board["last_line"] == item["last_line"]
 
 
 async def test_a_bare_call_has_nulls(world: World) -> None:
     await world.call()
     (item,) = (await world.get("/api/v1/calls"))["items"]
-    for name in ("title", "summary", "intent", "sentiment", "complaint", "from_number", "ended_at"):
+    for name in ("title", "summary", "intent", "sentiment", "complaint", "from_number", "ended_at", "last_line"):
         assert item[name] is None
     assert item["segment_count"] == item["open_action_items"] == 0
 
@@ -158,6 +167,7 @@ async def test_the_snapshot(world: World) -> None:
         "speakers_revision": 0,
         "closed": False,
         "close_reason": None,
+        "side": "left",
     }
     first, second = snapshot["segments"]
     assert first["text"] == "good morning"

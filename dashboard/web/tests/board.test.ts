@@ -50,6 +50,17 @@ describe('the board', () => {
     expect(upTo(9)).toMatchObject({ role: 'customer', text: 'Hi' });
   });
 
+  it('begins with the last line that is stored, and goes on from there', () => {
+    const text = 'Good morning, how can I help?';
+    const line = { segment_id: 'agent-0', role: 'agent', text, start_ms: 1200, is_final: true } as const;
+    const listed = { ...snapshotAfter(EVENTS.slice(0, 5)).call, last_line: line };
+    const board = boardFromPage({ items: [listed], next: null, cursor: '5-0' });
+    expect(board.calls[CALL_ID]?.last_line).toEqual(line);
+    const upTo = (count: number) => applyAllToBoard(board, EVENTS.slice(5, count)).calls[CALL_ID]?.last_line;
+    expect(upTo(7)).toEqual(line);
+    expect(upTo(22)).toMatchObject({ text: 'Let me look.', is_final: true });
+  });
+
   it('knows nothing of calls it was not told of', () => {
     const later = EVENTS.slice(5);
     expect(applyAllToBoard(EMPTY_BOARD, later)).toBe(EMPTY_BOARD);

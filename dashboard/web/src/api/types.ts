@@ -53,6 +53,15 @@ export interface CallFacts extends CallPlace {
 /** What an insight says, by its kind. A language model may have written it: `state/insights.ts` reads it with care. */
 export type InsightBody = Record<string, unknown>;
 
+/** What was said last in a call. */
+export interface LastLine {
+  segment_id: string;
+  role: Role;
+  text: string;
+  start_ms: number;
+  is_final: boolean;
+}
+
 export interface CallSummary extends CallFacts {
   summary: string | null;
   intent: InsightBody | null;
@@ -60,6 +69,8 @@ export interface CallSummary extends CallFacts {
   complaint: InsightBody | null;
   segment_count: number;
   open_action_items: number;
+  /** Of a live one. */
+  last_line: LastLine | null;
 }
 
 export interface CallPage {

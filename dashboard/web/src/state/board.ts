@@ -1,19 +1,10 @@
 /** The state of the calls page's live half: every live call, and those that ended while we looked. */
 
-import type { CallPage, CallSummary, Insight, LiveEvent, Role } from '../api/types';
+import type { CallPage, CallSummary, Insight, LastLine, LiveEvent } from '../api/types';
 import { emptyCall, ended, placed, started } from './call';
 import { readActionItem, readIntent, readSummary } from './insights';
 
-export interface LastLine {
-  segment_id: string;
-  role: Role;
-  text: string;
-  start_ms: number;
-  is_final: boolean;
-}
-
 export interface BoardCall extends CallSummary {
-  last_line: LastLine | null;
   /** The newest revision seen of each insight, and whether it counts as an open action item. */
   seen: Readonly<Record<string, { revision: number; open: boolean }>>;
 }
@@ -67,7 +58,7 @@ function put(state: BoardState, call: BoardCall): BoardState {
 }
 
 function boardCall(call: CallSummary): BoardCall {
-  return { ...call, last_line: null, seen: {} };
+  return { ...call, seen: {} };
 }
 
 function newCall(callId: string): BoardCall {
@@ -79,6 +70,7 @@ function newCall(callId: string): BoardCall {
     complaint: null,
     segment_count: 0,
     open_action_items: 0,
+    last_line: null,
   });
 }
 
