@@ -68,3 +68,27 @@ async def test_the_sides_of_a_live_recording_are_swapped(installation: Whole, br
     await page.reload()
     await expect(page.get_by_test_id("party").first).to_have_attribute("data-role", "agent")
     await expect(page.get_by_test_id("guessed")).to_have_count(0)
+
+    # Michelle was taken for the customer: she is on the left, and the left lane is the agent's now.
+    lanes = page.get_by_test_id("recording-lane")
+    await expect(lanes).to_have_text(["Agent", "Customer"])
+    # Once more, now that the call is over: the insights follow.
+    before = await insights(installation, call_id)
+    await page.get_by_test_id("swap-parties").click()
+    await expect(lanes).to_have_text(["Customer", "Agent"])
+    await until(lambda: _other_insights(installation, call_id, before), within_s=30)
+
+    await page.set_viewport_size({"width": 400, "height": 800})
+    header = page.locator("header", has=page.get_by_role("heading", level=1))
+    assert (await header.inner_text()).count("2001") == 1
+    width = await page.evaluate("document.documentElement.scrollWidth")
+    assert width <= 400
+
+
+async def insights(installation: Whole, call_id: object) -> str:
+    find = "SELECT body::text FROM insights WHERE call_id = $1 AND kind = 'sentiment'"
+    return str(await installation.pool.fetchval(find, call_id))
+
+
+async def _other_insights(installation: Whole, call_id: object, before: str) -> bool:
+    return await insights(installation, call_id) != before

@@ -16,6 +16,14 @@ export function callNumbers(call: CallFacts): string {
 const numberOf = ({ from_number }: CallFacts) =>
   from_number !== null && isWithheld(from_number) ? WITHHELD : from_number;
 
+/** Who is in a call by name: nobody whom `callName` or `callNumbers` has named already. */
+export function partyNames(call: CallFacts, legs: Readonly<Record<string, Leg>>): string[] {
+  const told = new Set([callName(call), call.from_number, call.to_number]);
+  // Supervisors are not named: who only listens is not to be seen.
+  const named = Object.values(legs).flatMap(({ role, name }) => (role === 'supervisor' ? [] : (name ?? [])));
+  return [...new Set(named)].filter((name) => !told.has(name));
+}
+
 /** What to call the party on a track: its name, else its role; the speaker's number where the role is unknown. */
 export function partyName(role: Role, speaker: string, leg: Leg | undefined): string {
   if (leg?.name) return leg.name;

@@ -2,7 +2,7 @@ import { ActionIcon } from '@mantine/core';
 import { IconArrowLeft, IconCircleCheck } from '@tabler/icons-react';
 import { Link } from 'wouter';
 import { dayAndTime } from '../format';
-import { callName, callNumbers } from '../names';
+import { callName, callNumbers, partyNames } from '../names';
 import { type CallState, isImported } from '../state/call';
 import type { FeedStatus } from '../state/feed';
 import classes from './CallHeader.module.css';
@@ -18,9 +18,7 @@ import { StageChip } from './StageChip';
 
 export function CallHeader({ state, status }: { state: CallState; status: FeedStatus }) {
   const { call, legs } = state;
-  // Supervisors are not named: who only listens is not to be seen.
-  const named = Object.values(legs).flatMap(({ role, name }) => (role === 'supervisor' ? [] : (name ?? [])));
-  const parties = [...new Set(named)];
+  const parties = partyNames(call, legs);
   const importing = call.status === 'live' && isImported(call);
   const facts = [
     doorMark(call.door).word,

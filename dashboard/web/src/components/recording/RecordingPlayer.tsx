@@ -90,8 +90,13 @@ export function RecordingPlayer({ state, recording, playback }: RecordingPlayerP
             {lanes.map(
               (role, at) =>
                 role && (
-                  // biome-ignore lint/suspicious/noArrayIndexKey: there are two, above and below
-                  <span key={at} title={laneName(role)} style={{ gridRow: at + 1 }}>
+                  <span
+                    key={at === 0 ? 'left' : 'right'}
+                    title={laneName(role)}
+                    style={{ gridRow: at + 1 }}
+                    data-testid="recording-lane"
+                    data-role={role}
+                  >
                     <RoleAvatar role={role} size={22} />
                     <span className="visually-hidden">{laneName(role)}</span>
                   </span>
