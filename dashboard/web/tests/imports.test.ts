@@ -66,6 +66,12 @@ describe('how a recording stands', () => {
     expect(row).toMatchObject({ word: 'Transcribing', share: null, detail: 'at 01:15' });
   });
 
+  test('says that live calls come first, while there are some', () => {
+    const running = found({});
+    expect(rowsOf([], [running], true)[0]?.detail).toBe('01:15 of 05:00, in the pauses of live calls');
+    expect(rowsOf([], [found({ status: 'done' })], true)[0]?.detail).toBe('05:00');
+  });
+
   test('what was brought in before is shown as that, with its call', () => {
     const row = only([upload({ phase: 'sent', known: true })], [found({ status: 'done' })]);
     expect(row).toMatchObject({ word: 'Imported before', callId: 'call' });

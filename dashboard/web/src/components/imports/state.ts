@@ -22,8 +22,15 @@ export interface ImportRow {
   readonly upload: Upload | null;
 }
 
-/** What this page sends comes first; everything else as the server lists it. */
-export function rowsOf(uploads: readonly Upload[], imports: readonly ImportView[]): ImportRow[] {
+/**
+ * What this page sends comes first; everything else as the server lists it. `yields`: calls are live, and what is
+ * imported waits for their pauses.
+ */
+export function rowsOf(
+  uploads: readonly Upload[],
+  imports: readonly ImportView[],
+  yields = false,
+): ImportRow[] {
   const known = new Map(imports.map((one) => [one.id, one]));
   const sending = uploads.filter(({ phase, importId, known: before }) => {
     const status = known.get(importId ?? '')?.status ?? 'uploading';
@@ -32,7 +39,7 @@ export function rowsOf(uploads: readonly Upload[], imports: readonly ImportView[
   const shown = new Set(sending.map(({ importId }) => importId));
   return [
     ...sending.map((upload) => uploadRow(upload, known.get(upload.importId ?? ''))),
-    ...imports.filter(({ id }) => !shown.has(id)).map(importRow),
+    ...imports.filter(({ id }) => !shown.has(id)).map((one) => importRow(one, yields)),
   ];
 }
 
@@ -74,7 +81,14 @@ function uploadRow(upload: Upload, found: ImportView | undefined): ImportRow {
       };
     case 'sent':
       if (upload.known && found) {
-        return { ...importRow(found), key: base.key, name, upload, word: 'Imported before', tone: 'unknown' };
+        return {
+          ...importRow(found, false),
+          key: base.key,
+          name,
+          upload,
+          word: 'Imported before',
+          tone: 'unknown',
+        };
       }
       return { ...base, phase: 'waiting', word: 'Sent' };
     case 'failed':
@@ -82,7 +96,7 @@ function uploadRow(upload: Upload, found: ImportView | undefined): ImportRow {
   }
 }
 
-function importRow(one: ImportView): ImportRow {
+function importRow(one: ImportView, yields: boolean): ImportRow {
   const { id, name, size_bytes, received_bytes, status, duration_ms, transcribed_ms, problem, call_id } = one;
   const base = {
     key: id,
@@ -96,6 +110,7 @@ function importRow(one: ImportView): ImportRow {
     detail: '',
     tone: 'unknown' as Tone,
   };
+  const waits = yields ? ', in the pauses of live calls' : '';
   switch (status) {
     case 'uploading':
       return {
@@ -116,11 +131,11 @@ function importRow(one: ImportView): ImportRow {
           phase: status,
           word: 'Transcribing',
           tone: 'accent',
-          detail: `at ${clock(transcribed_ms)}`,
+          detail: `at ${clock(transcribed_ms)}${waits}`,
         };
       }
       const share = duration_ms > 0 ? Math.min(1, transcribed_ms / duration_ms) : 0;
-      const detail = `${clock(transcribed_ms)} of ${clock(duration_ms)}`;
+      const detail = `${clock(transcribed_ms)} of ${clock(duration_ms)}${waits}`;
       return { ...base, phase: status, word: 'Transcribing', tone: 'accent', share, detail };
     }
     case 'done':

@@ -3,11 +3,13 @@ import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useEffect, useSyncExternalStore } from 'react';
 import { api, ProblemError } from '../../api/client';
 import { uploads } from '../../imports/uploads';
+import { isImported } from '../../state/call';
 import { type ImportRow, isUnderWay, rowsOf } from './state';
 
 const SHOWN = 100;
 const BUSY_MS = 1_000;
 const IDLE_MS = 15_000;
+const LIVE_MS = 5_000;
 const OPEN: readonly string[] = ['waiting', 'running'];
 
 /** The recordings that are brought in, and what can be done about them. */
@@ -37,7 +39,16 @@ export function useImports() {
       }),
     onSettled: refresh,
   });
-  const rows = rowsOf(sending, query.data?.items ?? []);
+  const imports = query.data?.items ?? [];
+  const running = imports.some(({ status }) => status === 'running');
+  const live = useQuery({
+    queryKey: ['imports', 'live calls'],
+    queryFn: ({ signal }) => api.listLiveCalls(signal),
+    enabled: running,
+    refetchInterval: LIVE_MS,
+  });
+  const yields = running && live.data?.items.some((call) => !isImported(call)) === true;
+  const rows = rowsOf(sending, imports, yields);
 
   const stop = (row: ImportRow) => {
     if (row.upload) uploads.drop(row.upload.key);
