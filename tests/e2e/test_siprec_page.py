@@ -86,7 +86,7 @@ async def test_the_sides_of_a_live_recording_are_swapped(installation: Whole, br
 
 
 async def insights(installation: Whole, call_id: object) -> str:
-    find = "SELECT body::text FROM insights WHERE call_id = $1 AND kind = 'sentiment'"
+    find = "SELECT string_agg(body::text, ' ' ORDER BY kind, key) FROM insights WHERE call_id = $1"
     return str(await installation.pool.fetchval(find, call_id))
 
 
