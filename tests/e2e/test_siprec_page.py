@@ -65,9 +65,23 @@ async def test_the_sides_of_a_live_recording_are_swapped(installation: Whole, br
     tracks = {track["id"]: track["role"] for track in snapshot["tracks"]}
     assert all(segment["role"] == tracks[segment["track_id"]] for segment in snapshot["segments"])
     assert {segment["role"] for segment in snapshot["segments"]} == {"agent", "customer"}
+    await installation.pool.execute(
+        """
+        INSERT INTO gaps (id, tenant_id, call_id, track_id, start_ms, end_ms, cause)
+        SELECT gen_random_uuid(), tenant_id, call_id, id, start_ms, start_ms + 250, 'connection-lost'
+        FROM tracks, unnest(ARRAY[2000, 4500]) AS start_ms WHERE call_id = $1
+        """,
+        call_id,
+    )
     await page.reload()
     await expect(page.get_by_test_id("party").first).to_have_attribute("data-role", "agent")
     await expect(page.get_by_test_id("guessed")).to_have_count(0)
+
+    # What both sides lack is told once.
+    stutter = page.get_by_test_id("gap").filter(has_text="short break")
+    await expect(stutter).to_have_text("00:020.5 s missing in 2 places: a short break in the audio · both sides")
+    await expect(page.get_by_label("Parts without sound")).to_have_text("Short break0.5 s at 00:02")
+    await expect(page.locator('[data-testid="recording-hole"][data-lane="both"]')).to_have_count(2)
 
     # Michelle was taken for the customer: she is on the left, and the left lane is the agent's now.
     lanes = page.get_by_test_id("recording-lane")
