@@ -1,6 +1,7 @@
 """SIP's sockets on loopback: what comes in whole, what goes out, and what peers may not do."""
 
 import asyncio
+import contextlib
 import ssl
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -40,6 +41,26 @@ async def peer() -> AsyncIterator[Peer]:
     await peer.listeners.open("127.0.0.1", 0)
     yield peer
     await peer.listeners.close()
+
+
+@contextlib.asynccontextmanager
+async def running(peer: Peer, tls: ssl.SSLContext) -> AsyncIterator[None]:
+    """Listen on TLS too; run the listeners as long as the context lasts."""
+    await peer.listeners.open("127.0.0.1", 0, tls=tls)
+    async with asyncio.TaskGroup() as tasks:
+        work = tasks.create_task(peer.listeners.run())
+        try:
+            yield
+        finally:
+            work.cancel()
+
+
+def server_context(directory: Path) -> tuple[ssl.SSLContext, Path]:
+    """Return a server's context and its certificate."""
+    certificate, key = write_certificate(directory)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return context, certificate
 
 
 class _Answers(asyncio.DatagramProtocol):
@@ -90,28 +111,67 @@ async def test_tls_is_listened_on_beside(tmp_path: Path) -> None:
 
 
 async def _datagrams_streams_and_tls(tmp_path: Path) -> None:
-    certificate, key = write_certificate(tmp_path)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
+    context, certificate = server_context(tmp_path)
     peer = Peer()
-    await peer.listeners.open("127.0.0.1", 0, tls=context)
-    client = ssl.create_default_context(cafile=str(certificate))
-    _, writer = await asyncio.open_connection(
-        "127.0.0.1", peer.listeners.ports["tls"], ssl=client, server_hostname="localhost"
-    )
-    writer.write(OPTIONS)
-    await until(lambda: peer.messages)
-    assert peer.messages[0][1].kind == "tls"
-    writer.close()
-    await until(lambda: peer.lost)
-    ours = await peer.listeners.connect("tcp", "127.0.0.1", peer.listeners.ports["tcp"])
-    peer.listeners.send(ours, OPTIONS)
-    await until(lambda: len(peer.messages) == 2)
-    there = await peer.listeners.connect("udp", "127.0.0.1", peer.listeners.ports["udp"])
-    peer.listeners.send(there, OPTIONS)
-    await until(lambda: len(peer.messages) == 3)
-    assert [flow.kind for _, flow in peer.messages] == ["tls", "tcp", "udp"]
-    await peer.listeners.close()
+    async with running(peer, context):
+        client = ssl.create_default_context(cafile=str(certificate))
+        _, writer = await asyncio.open_connection(
+            "127.0.0.1", peer.listeners.ports["tls"], ssl=client, server_hostname="localhost"
+        )
+        writer.write(OPTIONS)
+        await until(lambda: peer.messages)
+        assert peer.messages[0][1] == Flow(
+            "tls", writer.get_extra_info("peername"), writer.get_extra_info("sockname"), peer.messages[0][1].id
+        )
+        writer.close()
+        await until(lambda: peer.lost)
+        ours = await peer.listeners.connect("tcp", "127.0.0.1", peer.listeners.ports["tcp"])
+        peer.listeners.send(ours, OPTIONS)
+        await until(lambda: len(peer.messages) == 2)
+        there = await peer.listeners.connect("udp", "127.0.0.1", peer.listeners.ports["udp"])
+        peer.listeners.send(there, OPTIONS)
+        await until(lambda: len(peer.messages) == 3)
+        assert [flow.kind for _, flow in peer.messages] == ["tls", "tcp", "udp"]
+
+
+def test_uvloop_counts_handshakes_too(tmp_path: Path) -> None:
+    uvloop = pytest.importorskip("uvloop")
+    uvloop.run(_half_done_handshakes(tmp_path))
+
+
+async def test_handshakes_are_counted_and_do_not_last(tmp_path: Path) -> None:
+    await _half_done_handshakes(tmp_path)
+
+
+async def _half_done_handshakes(tmp_path: Path) -> None:
+    context, certificate = server_context(tmp_path)
+    peer = Peer(ListenerLimits(strangers=3, per_stranger=2, handshake_s=0.5))
+    listeners = peer.listeners
+    listeners.trusts = lambda address: address == "127.0.0.1"
+    async with running(peer, context):
+        port = listeners.ports["tls"]
+        strangers = [
+            await asyncio.open_connection("127.0.0.1", port, local_addr=(f"127.0.0.{host}", 0))
+            for host in (2, 2, 2, 3, 3, 4)
+        ]
+        await until(lambda: peer.refused["too-many-connections"] == 3)
+        assert listeners.strangers == {"127.0.0.2": 2, "127.0.0.3": 1}, "in their handshakes"
+        assert len(listeners.connections) == 3
+        client = ssl.create_default_context(cafile=str(certificate))
+        _, trusted = await asyncio.open_connection("127.0.0.1", port, ssl=client, server_hostname="localhost")
+        trusted.write(OPTIONS)
+        await until(lambda: peer.messages)
+        strangers[0][1].write(b"no TLS at all")
+        await until(lambda: peer.refused["no-handshake"] == 3)
+        assert not listeners.strangers
+        assert len(listeners.connections) == 1
+        assert not peer.lost, "nothing was begun"
+        for reader, writer in strangers:
+            with contextlib.suppress(ConnectionResetError):
+                await reader.read()
+            writer.close()
+        trusted.close()
+        await until(lambda: not listeners.connections)
 
 
 async def test_what_cannot_be_cut_ends_the_connection(peer: Peer) -> None:

@@ -31,8 +31,6 @@ from media_gateway.transports.sip.listeners import Listeners
 
 log = logger(__name__)
 
-_SWEEP_S: Final = 2.0
-"""Between two looks for connections that say nothing."""
 _GOODBYE_S: Final = 2.0
 """How long peers may take to answer when the door closes."""
 
@@ -75,17 +73,11 @@ class Endpoint:
 
     async def run(self) -> None:
         """Own the background work, for ever; the sockets close at the end."""
-        loop = asyncio.get_running_loop()
         try:
-            async with asyncio.TaskGroup() as self.listeners.tasks:
-                while True:
-                    await asyncio.sleep(_SWEEP_S)
-                    self.listeners.sweep(loop.time())
+            await self.listeners.run()
         finally:
             if self._timer is not None:
                 self._timer.cancel()
-            self.listeners.tasks = None
-            await self.listeners.close()
 
     async def quiet(self) -> None:
         """Wait until no call and no registration is left, for as long as peers may take to say so."""

@@ -26,6 +26,12 @@ _DATAGRAM_BUFFER_BYTES: Final = 4 * 1024 * 1024
 """What the kernel may keep for us while a beat of work is done: some thousand requests."""
 
 FlowKind = Literal["udp", "tcp", "tls"]
+_BACKLOG: Final = 128
+"""Connections that the kernel holds until they are accepted."""
+_NO_FILE_S: Final = 1.0
+"""How long nothing is accepted after that has failed: mostly there is no file descriptor left."""
+_SWEEP_S: Final = 2.0
+"""Between two looks for connections that say nothing."""
 _LOCALS: Final = 256
 """Peers of whom it is remembered which of our addresses leads to them."""
 
@@ -44,8 +50,10 @@ class ListenerLimits:
     """The same, from addresses that are not trusted."""
     per_stranger: int = 16
     """The same, from one such address."""
+    handshake_s: float = 4.0
+    """For a TLS handshake, in which a connection counts already."""
     message_s: float = 10.0
-    """For a TLS handshake, for the first message, and for the rest of one that has begun."""
+    """For the first message, and for the rest of one that has begun."""
     idle_s: float = 900.0
     """Without a byte; a keep-alive counts (RFC 5626, section 4.4.1)."""
     unsent_bytes: int = 256 * 1024
@@ -82,12 +90,14 @@ class Listeners:
         self.tasks: asyncio.TaskGroup | None = None
         """Owns the connections that are being made; without it, none are."""
         self.connections: dict[int, Connection] = {}
+        """Those in their TLS handshake as well."""
         self.strangers: Counter[str] = Counter()
         """Their connections by address."""
         self.ports: dict[FlowKind, int] = {}
         """The ports that are listened on."""
         self._datagrams: asyncio.DatagramTransport | None = None
         self._servers: list[asyncio.Server] = []
+        self._tls: tuple[socket.socket, ssl.SSLContext] | None = None
         self._dialling: dict[tuple[FlowKind, Address], list[bytes]] = {}
         self._locals: dict[str, Address] = {}
         self._last_id = 0
@@ -100,26 +110,60 @@ class Listeners:
         """
         loop = asyncio.get_running_loop()
         try:
-            opened = await _datagram_socket(host, port)
+            opened = await _bound_socket(host, port, socket.SOCK_DGRAM)
             self._datagrams, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), sock=opened)
             self.ports["udp"] = opened.getsockname()[1]
-            self.ports["tcp"] = await self._listen("tcp", host, port or self.ports["udp"], None)
+            server = await loop.create_server(lambda: Connection(self, "tcp"), host, port or self.ports["udp"])
+            self._servers.append(server)
+            self.ports["tcp"] = server.sockets[0].getsockname()[1]
             if tls is not None:
-                self.ports["tls"] = await self._listen("tls", host, tls_port, tls)
+                listening = await _bound_socket(host, tls_port, socket.SOCK_STREAM)
+                listening.listen(_BACKLOG)
+                self._tls = listening, tls
+                self.ports["tls"] = listening.getsockname()[1]
         except OSError:
             await self.close()
             raise
 
-    async def _listen(self, kind: FlowKind, host: str, port: int, tls: ssl.SSLContext | None) -> int:
-        server = await asyncio.get_running_loop().create_server(
-            lambda: Connection(self, kind),
-            host,
-            port,
-            ssl=tls,
-            ssl_handshake_timeout=None if tls is None else self.limits.message_s,
-        )
-        self._servers.append(server)
-        return int(server.sockets[0].getsockname()[1])
+    async def run(self) -> None:
+        """Own the background work, for ever; the sockets close at the end."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.TaskGroup() as self.tasks:
+                if self._tls is not None:
+                    self.tasks.create_task(self._accept(self.tasks, *self._tls))
+                while True:
+                    await asyncio.sleep(_SWEEP_S)
+                    self.sweep(loop.time())
+        finally:
+            self.tasks = None
+            await self.close()
+
+    async def _accept(self, tasks: asyncio.TaskGroup, listening: socket.socket, tls: ssl.SSLContext) -> None:
+        """Take TLS connections in before their handshakes: what asyncio accepts with TLS it tells of after them."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                accepted, remote = await loop.sock_accept(listening)
+                connection = Connection(self, "tls")
+                if connection.enter(accepted.getsockname(), remote):
+                    tasks.create_task(self._shake_hands(connection, accepted, tls))
+                else:
+                    accepted.close()
+            except OSError as error:
+                log.warning("no sip connection could be accepted", error=type(error).__name__)
+                await asyncio.sleep(_NO_FILE_S)
+
+    async def _shake_hands(self, connection: Connection, accepted: socket.socket, tls: ssl.SSLContext) -> None:
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: connection, accepted, ssl=tls, ssl_handshake_timeout=self.limits.handshake_s
+            )
+        except OSError:
+            self.refused("no-handshake")
+        finally:
+            if not connection.is_open:
+                connection.leave()
 
     async def connect(self, kind: FlowKind, host: str, port: int) -> Flow:
         """Return a way to a peer: a connection that is made for it, or our datagrams.
@@ -223,11 +267,14 @@ class Listeners:
         """Close all that is open; what was handed over before is still sent."""
         for server in self._servers:
             server.close()
+        if self._tls is not None:
+            self._tls[0].close()
         for connection in list(self.connections.values()):
             connection.close()
         if self._datagrams is not None:
             self._datagrams.close()
         self._servers.clear()
+        self._tls = None
         self._datagrams = None
         await asyncio.sleep(0)
 
@@ -246,14 +293,17 @@ class Listeners:
         return self._last_id
 
 
-async def _datagram_socket(host: str, port: int) -> socket.socket:
+async def _bound_socket(host: str, port: int, kind: socket.SocketKind) -> socket.socket:
     """Return a socket of our own making: of one that it cannot bind, uvloop does not say why."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_DGRAM)
-    family, kind, protocol, _, address = found[0]
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=kind)
+    family, _, protocol, _, address = found[0]
     opened = socket.socket(family, kind, protocol)
     try:
         opened.setblocking(False)
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _DATAGRAM_BUFFER_BYTES)
+        if kind == socket.SOCK_DGRAM:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _DATAGRAM_BUFFER_BYTES)
+        else:  # as asyncio does: a port is to be had again at once
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:  # as asyncio does for TCP: an address is of one family
             opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         opened.bind(address)
@@ -297,21 +347,45 @@ class Connection(asyncio.Protocol):
         self._has_spoken = False
         self._is_stranger = False
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the connection in, if there is room for it."""
+    @property
+    def is_open(self) -> bool:
+        """Return whether messages come and go: not in a handshake, nor when it is gone."""
+        return self._transport is not None
+
+    def enter(self, local: Address, remote: Address) -> bool:
+        """Take a place; False: there is none left."""
         listeners = self._listeners
-        transport = cast("asyncio.Transport", transport)  # uvloop's are, but do not say so
-        local, remote = (transport.get_extra_info(name) or ("", 0) for name in ("sockname", "peername"))
         self._is_stranger = not self.ours and not listeners.trusts(remote[0])
         if not listeners.has_room(remote[0], stranger=self._is_stranger):
             listeners.refused("too-many-connections")
-            transport.abort()
-            return
-        self._transport = transport
+            return False
         self.flow = Flow(self._kind, local[:2], remote[:2], listeners.next_id())
         listeners.connections[self.flow.id] = self
         if self._is_stranger:
             listeners.strangers[remote[0]] += 1
+        return True
+
+    def leave(self) -> bool:
+        """Give the place back; False: it had none."""
+        listeners = self._listeners
+        if listeners.connections.pop(self.flow.id, None) is None:
+            return False
+        address = self.flow.remote[0]
+        if self._is_stranger:
+            listeners.strangers[address] -= 1
+            if not listeners.strangers[address]:
+                del listeners.strangers[address]
+        return True
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin, if there is room for it."""
+        transport = cast("asyncio.Transport", transport)  # uvloop's are, but do not say so
+        local, remote = (transport.get_extra_info(name) or ("", 0) for name in ("sockname", "peername"))
+        if not self.flow.id and not self.enter(local, remote):
+            transport.abort()
+            return
+        self._transport = transport
+        self._whole_s = self._last_s = asyncio.get_running_loop().time()
 
     def data_received(self, data: bytes) -> None:
         """Hand on what has become whole, keep-alives too (RFC 5626, section 4.4.1)."""
@@ -335,24 +409,19 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell that the connection is gone."""
-        listeners = self._listeners
-        if listeners.connections.pop(self.flow.id, None) is None:
-            return
         self._transport = None
-        address = self.flow.remote[0]
-        if self._is_stranger:
-            listeners.strangers[address] -= 1
-            if not listeners.strangers[address]:
-                del listeners.strangers[address]
-        listeners.lost(self.flow)
+        if self.leave():
+            self._listeners.lost(self.flow)
 
     def leads_to(self, flow: Flow) -> bool:
         """Return whether this is a way to where the flow leads."""
-        return self._kind == flow.kind and self.flow.remote == flow.remote
+        return self.is_open and self._kind == flow.kind and self.flow.remote == flow.remote
 
     def is_idle(self, now_s: float) -> bool:
         """Return whether it has had its time."""
         limits = self._listeners.limits
+        if not self.is_open:  # in its handshake, which has its own time
+            return False
         if not self._has_spoken or self._reader.is_inside_message:
             return now_s - self._whole_s > limits.message_s
         return now_s - self._last_s > limits.idle_s
