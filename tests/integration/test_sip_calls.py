@@ -17,8 +17,9 @@ from structlog.testing import capture_logs
 from infra.model import Call
 from media_gateway.audio import resampler
 from media_gateway.protocols.rtp import KeyReader, parse_rtp
-from media_gateway.protocols.sip.message import Response, parse_message
+from media_gateway.protocols.sip.message import Request, Response, parse_message
 from media_gateway.transports.rtp import StreamLimits
+from media_gateway.transports.sip import call as sip_call
 from media_gateway.transports.sip.options import SipUnusable
 from tests.certificates import write_certificate
 from tests.conftest import TEST_DATA, until
@@ -28,6 +29,7 @@ from tests.sip_house import SipHouse, sip_house
 from tests.sip_peers import baresip, kamailio, write_wav
 from tests.sipp import heard_level, sipp, tls_relay, write_capture
 from tests.speech import speech
+from tests.unit.sip_ladder import answer_to
 
 pytestmark = [pytest.mark.sipp, pytest.mark.timeout(120)]
 
@@ -40,6 +42,7 @@ class Wire(asyncio.DatagramProtocol):
 
     def __init__(self) -> None:
         self.got: list[Response] = []
+        self.asked: list[Request] = []
         self._transport: asyncio.DatagramTransport | None = None
 
     @classmethod
@@ -56,6 +59,8 @@ class Wire(asyncio.DatagramProtocol):
         message = parse_message(data)
         if isinstance(message, Response):
             self.got.append(message)
+        else:
+            self.asked.append(message)
 
     def answers(self, method: str, status: int) -> list[Response]:
         return [found for found in self.got if (found.method, found.status) == (method, status)]
@@ -87,6 +92,10 @@ class Wire(asyncio.DatagramProtocol):
             body,
         ]
         self._transport.sendto("\r\n".join(lines).encode())
+
+    def reply(self, request: Request, status: int) -> None:
+        assert self._transport is not None
+        self._transport.sendto(answer_to(request, status))
 
 
 class Page:
@@ -400,6 +409,28 @@ async def test_a_held_caller_may_be_silent(tmp_path: Path, data_dir: Path) -> No
         (await house.sipp("hold")).check()
         (call,) = house.calls
         assert call.ended == "completed"
+
+
+@pytest.mark.parametrize("direction", ["inactive", "sendonly", "recvonly"])
+async def test_a_caller_who_vanishes_while_silent_by_agreement_is_found_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, direction: str
+) -> None:
+    monkeypatch.setattr(sip_call, "_PROBE_S", 0.3)
+    limits = StreamLimits(lost_after_s=0.3, report_s=0.1)
+    async with sip_house(tmp_path / "house", stream_limits=limits) as house, Wire.to(house.port) as wire:
+        wire.send("INVITE", 1, "first", body=f"{OFFER}a={direction}\r\n")
+        await until(lambda: wire.answers("INVITE", 200))
+        wire.send("ACK", 1, "second", to=wire.answers("INVITE", 200)[0])
+        await until(lambda: wire.asked)
+        (call,) = house.calls
+        assert wire.asked[0].method == "OPTIONS"
+        wire.reply(wire.asked[0], 200)
+        await until(lambda: wire.asked[-1].cseq > wire.asked[0].cseq)
+        assert call.ended is None, "whoever answers is there"
+        wire.reply(wire.asked[-1], 481)
+        await until(lambda: call.ended)
+        assert call.ended == "connection-lost"
+        await until(house.is_idle)
 
 
 async def test_an_agent_sees_that_the_caller_has_put_us_on_hold(house: SipHouse, data_dir: Path) -> None:

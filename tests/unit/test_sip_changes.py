@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from media_gateway.protocols.sip.events import Acked, Ended, Invite, Reinvite, ReinviteAccepted, ReinviteFailed
-from tests.unit.sip_ladder import ANSWER, OFFER, PHONE, Caller, Ladder, answer_to, only, starts
+from tests.unit.sip_ladder import ANSWER, OFFER, PHONE, WIRE, Caller, Ladder, answer_to, only, starts
 
 HOLD = OFFER + b"a=sendonly\r\n"
 HELD = ANSWER + b"a=recvonly\r\n"
@@ -279,3 +279,79 @@ def test_two_calls_of_one_caller_do_not_meet() -> None:
     assert ladder.agent.dialogs() == [second]
     ladder.send(Caller(call_id="c1", tag="again").request("INVITE", body=OFFER, branch="z9hG4bK-again"))
     assert ladder.event(Invite).dialog is not first
+
+
+def test_a_probe_is_an_options_in_the_dialog_and_any_answer_keeps_the_call() -> None:
+    ladder, caller = Ladder(), Caller(route=("<sip:203.0.113.1;lr>",))
+    dialog = ladder.talking(caller)
+    for status in (200, 404, 405, 500, 503):
+        assert ladder.agent.probe(dialog, ladder.now_s)
+        asked = only(ladder.out(), "OPTIONS")
+        assert (asked.sender.tag, asked.to.tag, asked.call_id) == (caller.to_tag, "caller", "c1")
+        assert asked.headers.get("route") == "<sip:203.0.113.1;lr>"
+        assert asked.body == b""
+        assert not ladder.agent.probe(dialog, ladder.now_s), "one at a time"
+        ladder.send(answer_to(asked, status))
+        assert ladder.wait(60) == []
+        assert ladder.silent()
+    assert ladder.agent.dialogs() == [dialog]
+
+
+def test_a_probe_that_nobody_answers_ends_the_call() -> None:
+    ladder = Ladder()
+    assert ladder.agent.probe(ladder.talking(Caller()), ladder.now_s)
+    assert set(starts(ladder.wait(31.9))) == {"OPTIONS"}
+    assert "BYE" in starts(ladder.wait(0.2))
+    assert ladder.event(Ended).reason == "gone"
+
+
+def test_a_probe_of_a_call_that_the_peer_does_not_know_ends_it() -> None:
+    ladder = Ladder()
+    ladder.agent.probe(ladder.talking(Caller()), ladder.now_s)
+    assert ladder.send(answer_to(only(ladder.out(), "OPTIONS"), 481, "Call Does Not Exist")) == []
+    assert ladder.event(Ended).reason == "gone"
+
+
+def test_a_peer_that_drops_probes_but_speaks_meanwhile_is_there() -> None:
+    ladder, caller = Ladder(), Caller()
+    dialog = ladder.talking(caller)
+    ladder.agent.probe(dialog, ladder.now_s)
+    ladder.wait(10)
+    assert starts(ladder.send(caller.request("INVITE", body=OFFER))) == ["100 Trying"], "and no glare"
+    ladder.agent.accept(ladder.event(Reinvite), ANSWER, ladder.now_s)
+    ladder.send(caller.request("ACK"))
+    ladder.agent.take_events()
+    ladder.wait(60)
+    assert ladder.silent()
+    assert ladder.agent.dialogs() == [dialog]
+
+
+def test_a_call_that_ends_while_it_is_probed_ends_once() -> None:
+    ladder, caller = Ladder(), Caller()
+    ladder.agent.probe(ladder.talking(caller), ladder.now_s)
+    ladder.send(caller.request("BYE"))
+    assert ladder.event(Ended).reason == "bye"
+    assert set(starts(ladder.wait(60))) == {"OPTIONS"}
+    assert ladder.silent()
+    assert ladder.agent.next_due_s is None
+
+
+def test_a_session_timer_needs_no_probe() -> None:
+    ladder, caller = Ladder(), Caller()
+    dialog = ladder.talking(caller, "Supported: timer")
+    assert not ladder.agent.probe(dialog, ladder.now_s)
+    assert ladder.out() == []
+
+
+def test_a_peer_that_cannot_be_reached_any_more_is_gone_after_three_probes() -> None:
+    ladder, caller = Ladder(), Caller(flow=WIRE)
+    dialog = ladder.talking(caller)
+    ladder.agent.flow_lost(WIRE, ladder.now_s)
+    for _ in range(3):
+        assert ladder.silent()
+        assert ladder.agent.probe(dialog, ladder.now_s)
+        ((wanted, _),) = ladder.agent.take_outgoing()
+        assert wanted.id == 0
+        ladder.agent.flow_lost(wanted, ladder.now_s)
+        ladder.wait(60)
+    assert ladder.event(Ended).reason == "gone"

@@ -155,6 +155,8 @@ class Walk:
             assert not (self.agent.reinvite(self.begun[-1], OFFER, self.now_s) and self.begun[-1] in self.over)
         elif act == 4 and self.begun:
             self.hang_up(self.begun[-1])
+        elif act == 5 and self.begun:
+            assert not (self.agent.probe(self.begun[-1], self.now_s) and self.begun[-1] in self.over)
         self.wait(0.3 * act)
 
     def hang_up(self, dialog: Dialog) -> None:

@@ -203,6 +203,14 @@ class UserAgent:
         call = self._calls.get(dialog.key)
         return call is not None and call.update(body, content_type, tuple(headers), now_s)
 
+    def probe(self, dialog: Dialog, now_s: float) -> bool:
+        """Ask whether the peer of a running call is still there; `Ended` with `gone` comes if it is not.
+
+        False: it is being asked already, a session timer finds out, or the call is not confirmed.
+        """
+        call = self._calls.get(dialog.key)
+        return call is not None and call.probe(now_s)
+
     def dialogs(self) -> list[Dialog]:
         """Return the calls that are not over."""
         return [call.dialog for call in self._calls.values() if call.dialog.state is not DialogState.ENDED]

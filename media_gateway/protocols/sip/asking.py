@@ -43,7 +43,7 @@ class Asker:
         flow = dialog.reopened() if self.is_flow_lost and dialog.flow.is_reliable else dialog.next_hop()
         fields += [*headers, *proof]
         asked = self._stack.request(method, target, flow, fields, dialog.local_cseq, answered, now_s, body)
-        if method != "BYE":
+        if method in {"INVITE", "UPDATE"}:
             self.current = asked
 
     def acknowledge(self, asked: ClientTransaction, response: Response) -> None:

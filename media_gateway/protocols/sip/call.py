@@ -32,6 +32,8 @@ _ANSWER_WITHIN_S = 16.0
 _RETRY_S = 10.0
 _GONE = frozenset({408, 481})
 """After these the dialog is over (RFC 3261, section 12.2.1.2)."""
+_UNREACHED_PROBES = 3
+"""So many that could not even be sent, one after the other, end it too."""
 
 
 class Call:
@@ -60,6 +62,9 @@ class Call:
         self._session: Session | None = None
         self._expires_s = 0.0
         self._session_alarm = stack.timers.alarm(self._session_due)
+        self._is_probing = False
+        self._unreached = 0
+        """Probes in a row that could not be sent."""
 
     # The call is set up
 
@@ -270,6 +275,30 @@ class Call:
 
         fields = [self._asker.contact(), ("Supported", self._supported), *session_timer.asking(self._session)]
         self._asker.ask("UPDATE", final, now_s, [*fields, *headers, ("Content-Type", content_type)], body)
+        return True
+
+    def probe(self, now_s: float) -> bool:
+        """Ask by OPTIONS whether the peer is there, where no session timer finds out (RFC 3261, section 11.2)."""
+        if self.dialog.state is not DialogState.CONFIRMED or self._session is not None or self._is_probing:
+            return False
+        last_heard = self.dialog.remote_cseq
+
+        def final(response: Response | None, status: int, at_s: float) -> None:
+            self._is_probing = False
+            if self.dialog.state is DialogState.ENDED:
+                return
+            if self.dialog.remote_cseq != last_heard:  # it has asked us something meanwhile
+                self._unreached = 0
+                return
+            self._unreached = self._unreached + 1 if response is None and status not in _GONE else 0
+            if self._unreached >= _UNREACHED_PROBES:
+                self._end("gone", at_s, bye=True)
+            else:
+                self._is_gone(status, at_s)
+
+        self._is_probing = True
+        headers = [self._asker.contact(), ALLOW, ("Supported", self._supported), ("Accept", "application/sdp")]
+        self._asker.ask("OPTIONS", final, now_s, headers)
         return True
 
     @property

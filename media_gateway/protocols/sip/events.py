@@ -62,8 +62,8 @@ class Ended:
 
     dialog: Dialog
     reason: str
-    """`bye` (the peer's), `hung-up` (ours, answered), `no-ack`, `session-expired`, `gone` (the peer says 481 or 408),
-    `failed` (our own BYE got no answer)."""
+    """`bye` (the peer's), `hung-up` (ours, answered), `no-ack`, `session-expired`, `gone` (the peer says 481 or 408, or
+    nothing), `failed` (our own BYE got no answer)."""
 
 
 @dataclass(frozen=True, slots=True)

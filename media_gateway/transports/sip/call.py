@@ -43,6 +43,8 @@ LATER: Final = (("Retry-After", "30"),)
 _TRACK: Final = "rtp"
 _HEARD_AFTER_S: Final = 0.2
 """What was sent is heard about so much later: the network, and the other side's jitter buffer."""
+_PROBE_S: Final = 60.0
+"""Between two questions to a caller who is silent by agreement."""
 _ENDS: Final = {"bye": "completed", "gone": "connection-lost", "failed": "connection-lost"}
 """Why a call ended, where it is not the agent's own word for it."""
 
@@ -106,6 +108,8 @@ class SipCall:
         self._conversation: Conversation | None = None
         self._begun = asyncio.Event()
         """Set once the media are agreed, or the call is over."""
+        self._probe: asyncio.TimerHandle | None = None
+        """Runs until it is looked again whether the caller is silent by agreement."""
         self._key_way: str | None = None
         self._over = False
         self._said_goodbye = False
@@ -185,10 +189,11 @@ class SipCall:
             plan,
             listener=self._listener,
             on_key=lambda digit: self._on_key(digit, "rtp"),
-            on_lost=lambda _why: self._end("no audio"),
+            on_lost=lambda _why: self._fell_silent(),
             signalled_from=self._signalled_from,
             limits=rooms.limits,
         )
+        self._arm_probe()
         self._begun.set()
 
     async def _receive(self) -> None:
@@ -279,6 +284,20 @@ class SipCall:
         if self._conversation is not None and self._plan is not None:
             self._conversation.caller.hold(on=not self._plan.sends)
 
+    def _fell_silent(self) -> None:
+        """The caller may send and does not; one who has put us on hold is asked whether they are there."""
+        if self._plan is None or self._plan.sends:
+            self._end("no audio")
+
+    def _arm_probe(self) -> None:
+        self._probe = asyncio.get_running_loop().call_later(_PROBE_S, self._probe_silent)
+
+    def _probe_silent(self) -> None:
+        """Ask a caller who is silent by agreement: that they have vanished nothing else may tell."""
+        self._arm_probe()
+        if self._stream is not None and (self._stream.is_lost or not self._stream.plan.receives):
+            self._rooms.endpoint.probe(self._dialog)
+
     def _on_key(self, digit: str, way: str) -> None:
         """Take a key; a peer that tells of each in both ways is heard in the first one."""
         self._key_way = self._key_way or way
@@ -335,6 +354,8 @@ class SipCall:
         if self._over:
             return
         self._over = True
+        if self._probe is not None:
+            self._probe.cancel()
         if self._stream is not None:
             self._stream.close()
         elif self._socket is not None:

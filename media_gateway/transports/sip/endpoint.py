@@ -118,6 +118,10 @@ class Endpoint:
         """Send something beside the media in a running call. False: not now."""
         return self._done(self.agent.update(dialog, body, content_type, time.monotonic(), headers=headers))
 
+    def probe(self, dialog: Dialog) -> bool:
+        """Ask whether the peer of a running call is still there. False: not now, or a session timer finds out."""
+        return self._done(self.agent.probe(dialog, time.monotonic()))
+
     def register(self, registration: Registration, flow: Flow) -> None:
         """Register over `flow`, or go on there."""
         self.agent.register(registration, flow, time.monotonic())
