@@ -122,21 +122,43 @@ async def test_what_was_left_out_is_a_hole() -> None:
     assert len(exchange.call.call.external_id) == 32
 
 
-async def test_a_stream_on_hold_is_not_taken_for_dead() -> None:
+class Clock:
+    """The loop's: it stands still but where it is told to go on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        loop = asyncio.get_running_loop()
+        self._now_s = loop.time()
+        monkeypatch.setattr(loop, "time", lambda: self._now_s)
+
+    async def pass_by(self, seconds: float) -> None:
+        """Let time pass, and let everybody see it."""
+        self._now_s += seconds
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+
+async def test_a_stream_on_hold_is_not_taken_for_dead(monkeypatch: pytest.MonkeyPatch) -> None:
     """The idle limit is 0.8 s here; a sign of life is enough while it is held, and not any more afterwards."""
-    exchange = Exchange()
+    clock, exchange = Clock(monkeypatch), Exchange()
     async with exchange.client, connect(exchange) as socket:
         await say(socket, "start")
+        assert await socket.receive_str() == "welcome"
         await socket.send_bytes(FRAME * 10)
-        await say(socket, "held")
-        for _ in range(6):
-            await asyncio.sleep(0.25)
-            await say(socket)
+        for what, times in (("held", 6), ("resumed", 1)):
+            await say(socket, what, ("send", {"message": what}))
+            assert await socket.receive_str() == what
+            for _ in range(times):
+                await clock.pass_by(0.5)
+                await say(socket, ("send", {"message": "here"}))
+                assert await socket.receive_str() == "here"
         assert exchange.call.ended is None
-        assert not socket.closed
-        await say(socket, "resumed")
         await socket.send_bytes(FRAME * 10)
-        await until(lambda: any(chunk.holes for chunk in exchange.call.sinks["customer"].chunks) or None, within_s=2)
+        await say(socket, ("send", {"message": "heard"}))
+        assert await socket.receive_str() == "heard"
+        await clock.pass_by(0.5)
+        await say(socket, ("send", {"message": "here"}))
+        assert await socket.receive_str() == "here"
+        await clock.pass_by(0.5)
         assert (await closed(socket))[0] == 1008
     holes = [hole for chunk in exchange.call.sinks["customer"].chunks for hole in chunk.holes]
     assert sum(hole.end_ms - hole.start_ms for hole in holes) > 1_200

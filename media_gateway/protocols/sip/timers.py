@@ -59,15 +59,21 @@ class Timers:
             heapq.heappush(self._heap, (alarm.due_s, self._count, alarm))
 
     def fire(self, now_s: float) -> None:
-        """Ring every alarm that is due, each once."""
+        """Ring every alarm that is due, each once; where one raises, those behind it are still due."""
         due: list[Alarm] = []
         while self._heap and self._heap[0][0] <= now_s:
             at_s, _, alarm = heapq.heappop(self._heap)
             if alarm.due_s == at_s:
                 due.append(alarm)
-        for alarm in due:
-            if alarm.due_s is not None and alarm.due_s <= now_s:  # not if one before it has put it off
-                alarm.ring(now_s)
+        due.reverse()
+        try:
+            while due:
+                alarm = due.pop()
+                if alarm.due_s is not None and alarm.due_s <= now_s:  # not if one before it has put it off
+                    alarm.ring(now_s)
+        finally:
+            for alarm in reversed(due):
+                self.note(alarm)
 
     @property
     def next_due_s(self) -> float | None:
