@@ -126,8 +126,12 @@ def holes(call: FakeCall) -> list[str]:
 
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
 async def test_a_call_is_heard_and_hung_up(house: SipHouse, transport: str, data_dir: Path) -> None:
-    (await house.sipp("call", transport=transport, ms=4000)).check()
+    with capture_logs() as logged:
+        (await house.sipp("call", transport=transport, ms=4000)).check()
     (call,) = house.calls
+    assert [(line["call_id"], line["address"]) for line in logged if line["event"] == "sip call begins"] == [
+        (str(call.call.id), "127.0.0.1")
+    ]
     assert (call.call.door, call.call.from_number, call.call.to_number) == ("sip", "+15550100", "+15550199")
     assert call.ended == "completed"
     assert heard_level(customer(call)) > 200, "the speech of the capture"
@@ -322,8 +326,12 @@ async def test_users_call_with_their_password(tmp_path: Path) -> None:
         (await house.sipp("digest", user=("pbx", "right"))).check()
         (await house.sipp("digest", user=("pbx", "right"), transport="tcp")).check()
         assert len(house.calls) == 2
-        (await house.sipp("digest_wrong", user=("pbx", "wrong"), status=401)).check()
-        (await house.sipp("digest_wrong", user=("nobody", "right"), status=401)).check()
+        with capture_logs() as logged:
+            (await house.sipp("digest_wrong", user=("pbx", "wrong"), status=401)).check()
+            (await house.sipp("digest_wrong", user=("nobody", "right"), status=401)).check()
+        assert logged == [
+            {"event": "sip password refused", "log_level": "warning", "address": "127.0.0.1", "user": "pbx"}
+        ], "once for an address, and not the password"
         assert len(house.calls) == 2
         assert house.meter.refusals == {"wrong-password": 2}
 

@@ -41,11 +41,19 @@ def nobody(_request: Request, _flow: Flow) -> Decision:
 class Admission:
     """Lets requests in, or answers them itself and forgets them."""
 
-    def __init__(self, stack: Stack, authenticate: Policy, guard: Guard, refused: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        stack: Stack,
+        authenticate: Policy,
+        guard: Guard,
+        refused: Callable[[str], None],
+        failed: Callable[[str, str], None],
+    ) -> None:
         self._stack = stack
         self._authenticate = authenticate
         self._guard = guard
         self._refused = refused
+        self._failed = failed
         self._doorman = Doorman(stack.limits, stack.rng)
         self._known: OrderedDict[str, None] = OrderedDict()
 
@@ -68,6 +76,7 @@ class Admission:
         elif decision is Decision.CHALLENGE:
             if user and verdict is Verdict.WRONG:
                 self._refused("wrong-password")
+                self._failed(user, host)
             challenges = self._guard.challenges(host, now_s, stale=verdict is Verdict.STALE)
             self._stack.answer(request, flow, 401, "Unauthorized", headers=challenges)
         elif request.method == "OPTIONS" and self._stack.limits.greet_strangers:

@@ -51,6 +51,7 @@ class UserAgent:
         extensions: tuple[str, ...] = ("timer", "siprec"),
         server: str = "Hearline",
         refused: Callable[[str], None] = lambda _reason: None,
+        failed: Callable[[str, str], None] = lambda _user, _host: None,
         rng: Random | None = None,
     ) -> None:
         """Make an endpoint.
@@ -67,13 +68,14 @@ class UserAgent:
             server: the name in Server and User-Agent.
             refused: called with `stranger`, `wrong-password` or `silenced` (no answer at all: too many of them) when
                 somebody is turned away; for counters.
+            failed: called with each `wrong-password`: the name that was given, and the address it came from; for logs.
             rng: where tags, branches, nonces and jitter come from.
         """
         self._limits = limits or Limits()
         rng = rng or SystemRandom()
         self._stack = Stack(self._limits, contact, server, rng)
         guard = Guard(realm, password_of, self._limits.nonce_s, self._limits.nonces, rng, algorithms)
-        self._admission = Admission(self._stack, authenticate, guard, refused)
+        self._admission = Admission(self._stack, authenticate, guard, refused, failed)
         self._accepts = accepts
         self._extensions = tuple(name.lower() for name in extensions)
         self._calls: dict[tuple[str, str, str], Call] = {}

@@ -194,6 +194,7 @@ class SipCall:
             limits=rooms.limits,
         )
         self._arm_probe()
+        log.info("sip call begins", call_id=str(self.call.id), address=self._signalled_from, codec=plan.codec.name)
         self._begun.set()
 
     async def _receive(self) -> None:

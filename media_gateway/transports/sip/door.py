@@ -37,7 +37,9 @@ _ALGORITHMS: Final = ("MD5", "SHA-256")
 """Many clients read the first challenge alone, and know MD5 alone; those that know both take either."""
 _TOLD_MOST: Final = 10
 _TOLD_FOR_S: Final = 60.0
-"""So many strangers' addresses are logged in that time, each once."""
+"""So many addresses that are turned away are logged in that time, each once."""
+_NAME_CHARS: Final = 64
+"""Of a user's name in the log: it is whatever the caller says."""
 
 
 class Recorder(Protocol):
@@ -89,6 +91,7 @@ class SipDoor:
             contact=self._contact,
             algorithms=_ALGORITHMS,
             refused=self._count_refused,
+            failed=self._tell_of_failed,
         )
         self.endpoint = Endpoint(agent, self._count_refused, self.trust.covers)
         self.endpoint.on_invite = self._on_invite
@@ -159,18 +162,24 @@ class SipDoor:
             return Decision.TRUST
         if self.trust.users:
             return Decision.CHALLENGE
-        self._tell_of(flow.remote[0])
+        if self._tells_of(flow.remote[0]):  # so that a PBX that SIP_TRUNKS lacks is found
+            log.info("sip stranger refused", address=flow.remote[0], why="in no network of SIP_TRUNKS")
         return Decision.REFUSE
 
-    def _tell_of(self, address: str) -> None:
-        """Log who is refused, so that a PBX that SIP_TRUNKS lacks is found; few lines, however many knock."""
+    def _tell_of_failed(self, user: str, address: str) -> None:
+        if self._tells_of(address):
+            log.warning("sip password refused", address=address, user=user[:_NAME_CHARS])
+
+    def _tells_of(self, address: str) -> bool:
+        """Return whether it is logged that this address is turned away: few lines, however many knock."""
         now_s = time.monotonic()
         if now_s - self._told_since_s > _TOLD_FOR_S:
             self._told_since_s = now_s
             self._told_of.clear()
-        if address not in self._told_of and len(self._told_of) < _TOLD_MOST:
-            self._told_of.add(address)
-            log.info("sip stranger refused", address=address, why="in no network of SIP_TRUNKS")
+        if address in self._told_of or len(self._told_of) >= _TOLD_MOST:
+            return False
+        self._told_of.add(address)
+        return True
 
     def _contact(self, flow: Flow) -> tuple[str, int]:
         """Return what peers are told to reach us under: where we listen for their kind of flow."""
