@@ -31,7 +31,6 @@ from media_gateway.protocols.sdp_plan import StreamPlan
 _INBOX: Final = 256
 """Packets that may wait for the next beat; beyond it the oldest go."""
 _RTP_HZ: Final = 48_000
-_LINE_HZ: Final = 8_000
 
 _MOST_BIT_RATE_HZ: Final = 32_000
 _LEAST_BIT_RATE_HZ: Final = 6_000
@@ -104,11 +103,6 @@ def _new_inbox() -> deque[tuple[int, bytes, float]]:
 def browser_voice() -> PacketVoice:
     """Return the voice of a browser: Opus over RTP."""
     return PacketVoice(OpusDecoder().decode, OpusEncoder().encode, _RTP_HZ, gapless=True)
-
-
-def telephone_voice() -> PacketVoice:
-    """Return the voice of a telephone line: mu-law, 8 kHz."""
-    return PacketVoice(MulawDecoder().decode, MulawEncoder().encode, _LINE_HZ, gapless=False)
 
 
 _DECODERS: Final[dict[str, Callable[[], Decoder]]] = {

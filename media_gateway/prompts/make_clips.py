@@ -1,7 +1,7 @@
 """Makes the audio files of this folder; run by hand, see README.md. Nothing here is needed to run Hearline.
 
 Usage:
-    python make_clips.py tones            music.flac, ringback.flac, beep.flac
+    python make_clips.py tones            music.flac, beep.flac
     python make_clips.py speech KOKORO    the spoken prompts; KOKORO is the folder that README.md fills
 """
 
@@ -67,7 +67,6 @@ def main() -> None:
     match sys.argv[1:]:
         case ["tones"]:
             save("music", at_level(music(), MUSIC_DBFS), MUSIC_STEP)
-            save("ringback", at_level(ringback(), TONE_DBFS))
             save("beep", at_level(beep(), TONE_DBFS))
         case ["speech", kokoro]:
             for name, prompt in json.loads((HERE / "spoken.json").read_text()).items():
@@ -176,22 +175,12 @@ def filtered(signal: Signal, band_hz: tuple[int, int]) -> Signal:
     return np.fft.irfft(np.fft.rfft(signal) * gain, signal.size)
 
 
-def ringback() -> Signal:
-    """Return one period of North America's ring-back tone: 440 and 480 Hz, 2 s on, 4 s off (ITU-T E.180)."""
-    return np.pad(tone((440, 480), 2), (0, 4 * RATE_HZ))
-
-
 def beep() -> Signal:
-    """Return the tone after which a caller speaks: 1 kHz for 0.4 s."""
-    return np.pad(tone((1_000,), 0.4), RATE_HZ // 20)
-
-
-def tone(frequencies_hz: tuple[int, ...], duration_s: float) -> Signal:
-    """Return the frequencies together, with edges of 10 ms."""
+    """Return the tone after which a caller speaks: 1 kHz for 0.4 s, with edges of 10 ms."""
+    duration_s = 0.4
     time_s = np.arange(round(duration_s * RATE_HZ)) / RATE_HZ
     edge = np.clip(np.minimum(time_s, duration_s - time_s) / 0.01, 0, 1)
-    mixed: Signal = sum(np.sin(2 * np.pi * hz * time_s) for hz in frequencies_hz) * edge
-    return mixed
+    return np.pad(np.sin(2 * np.pi * 1_000 * time_s) * edge, RATE_HZ // 20)
 
 
 def save(name: str, signal: Signal, step: int = SPEECH_STEP) -> None:

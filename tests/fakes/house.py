@@ -14,12 +14,12 @@ from infra.store.callbacks import CallbackKind
 from infra.store.queues import Queue, default_queue
 from infra.tokens import twilio_call_id
 from media_gateway.audio import FRAME_MS, FRAME_SAMPLES, MULAW, Samples
-from media_gateway.codecs import MulawEncoder, OpusDecoder, OpusEncoder
+from media_gateway.codecs import MulawDecoder, MulawEncoder, OpusDecoder, OpusEncoder
 from media_gateway.media_clock import Beating, Errand
 from media_gateway.switchboard.board import Switchboard
 from media_gateway.switchboard.conversation import Conversation
 from media_gateway.switchboard.phones import Phone
-from media_gateway.voices import PacketVoice, telephone_voice
+from media_gateway.voices import PacketVoice
 from tests.fakes.gateway import FakeCall, FakeRegistry
 
 CALLER_HZ = 1000
@@ -118,7 +118,7 @@ class FakeLine:
         self._at = 0
 
     def new_voice(self) -> PacketVoice:
-        return telephone_voice()
+        return PacketVoice(MulawDecoder().decode, MulawEncoder().encode, 8_000, gapless=False)
 
     def play(self, samples: bytes) -> None:
         self.sent.append(samples)

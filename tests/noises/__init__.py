@@ -74,8 +74,8 @@ def at_level(samples: Signal, dbfs: float) -> NDArray[np.float32]:
 
 
 def recorded(data: Path, *, seconds: float = 60.0) -> Iterator[Noise]:
-    """Yield what is played and not spoken: the product's own hold music and tones, and music under `data`."""
-    for name in ("music", "ringback", "beep"):
+    """Yield what is played and not spoken: the product's own hold music and tone, and music under `data`."""
+    for name in ("music", "beep"):
         played = decode(PROMPTS / f"{name}.flac")[0]
         yield Noise("prompts", name, None, np.resize(played, round(seconds * SAMPLE_RATE_HZ)))
     music = data / "wire" / "rtpengine_opus.1.8k.11k.speech.ogg"
