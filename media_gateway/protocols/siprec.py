@@ -31,7 +31,7 @@ SNAPSHOT_REQUEST: Final = (
     b'<requestreason xml:lang="en">metadata incomplete</requestreason>\r\n'
     b"</requestsnapshot>\r\n"
 )
-"""Asks a client for its complete metadata (RFC 7866, section 8.2)."""
+"""Asks a client for its complete metadata (RFC 7866, "Metadata")."""
 
 MAX_METADATA_BYTES: Final = 256 * 1024
 MAX_DEPTH: Final = 32

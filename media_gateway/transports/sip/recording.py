@@ -154,7 +154,7 @@ class Recording:
         self._handle: CallHandle | None = None
         self._lacks_metadata = False
         self._has_asked = False
-        """For a snapshot of all metadata (RFC 7866, section 8.2)."""
+        """For a snapshot of all metadata (RFC 7866, "Metadata")."""
         self._probe: asyncio.TimerHandle | None = None
         """Runs after a question whether the client is still there, until the next one may be asked."""
         self._over = False
