@@ -1,9 +1,12 @@
 """What every kind of test may ask for."""
 
 import asyncio
+import contextlib
 import inspect
 import os
+import random
 import shutil
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import NoReturn, TypeVar
@@ -105,6 +108,16 @@ def data_dir() -> Path:
     if not TEST_DATA.is_dir():
         pytest.skip(f"needs the test recordings ({TEST_DATA}; HEARLINE_TEST_DATA names another directory)")
     return TEST_DATA
+
+
+def free_port() -> int:
+    """Return a port on loopback, for TCP and UDP, that nobody has, and that no outgoing connection is given."""
+    while True:
+        port = random.randrange(14_000, 25_000)
+        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+            for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                stack.enter_context(socket.socket(socket.AF_INET, kind)).bind(("127.0.0.1", port))
+            return port
 
 
 async def until(condition: Callable[[], Awaitable[_T] | _T], *, within_s: float = 20.0) -> _T:

@@ -13,8 +13,8 @@ from typing import Literal
 import numpy as np
 
 from media_gateway.audio import Samples
-from tests.conftest import missing, require_tool, until
-from tests.sipp import ended, free_port
+from tests.conftest import free_port, missing, require_tool, until
+from tests.sipp import ended
 
 _BARESIP_MODULES = ("/usr/lib/baresip/modules", "/usr/lib/x86_64-linux-gnu/baresip/modules", "/usr/local/lib/baresip")
 _KAMAILIO_MODULES = (

@@ -23,7 +23,7 @@ import numpy as np
 
 from media_gateway.audio import Samples, encode
 from media_gateway.protocols.rtp import rtp_packet
-from tests.conftest import TEST_DATA, missing, require_tool
+from tests.conftest import TEST_DATA, free_port, missing, require_tool
 
 SCENARIOS = Path(__file__).parent / "vectors" / "sipp"
 CAPTURE = TEST_DATA / "wire" / "sipp_g711a.pcap"
@@ -125,14 +125,6 @@ def _media_port() -> int:
             for each in range(port, port + 4):
                 stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)).bind(("127.0.0.1", each))
             return port
-
-
-def free_port(kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
-    """Return a port on loopback that nobody has at the moment."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def write_capture(path: Path, samples: Samples, *, packet_ms: int = 20) -> Path:

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
@@ -23,7 +22,7 @@ from infra.store.calls import CallStore
 from infra.store.database import migrate, open_pool
 from infra.store.transcripts import TranscriptStore, segment_to_json
 from media_gateway.caller import new_call_sid, place_call
-from tests.conftest import missing, until
+from tests.conftest import free_port, missing, until
 
 ROOT = Path(__file__).parents[1]
 MODELS = read_settings().hearline_data_dir / "models"
@@ -154,9 +153,7 @@ async def whole(directory: Path, *, without: tuple[str, ...] = (), **settings: s
         missing("needs the recogniser's model (make setup fetches it)")
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "models").symlink_to(MODELS)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     postgres = EmbeddedPostgres(directory / "postgres", fast=True)
     redis = EmbeddedRedis(directory / "redis", fast=True)
     async with contextlib.AsyncExitStack() as stack:

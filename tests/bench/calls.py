@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import socket
 import statistics
 import subprocess
 import sys
@@ -34,6 +33,7 @@ from media_gateway.audio import decode as decode_g711
 from tests.bench.score import Score, score
 from tests.bench.speech import Track, decode, split
 from tests.bench.wer import listen_offline
+from tests.conftest import free_port
 from workers.asr.engines import Engine, open_engine
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -51,9 +51,7 @@ class Played:
 
 def play(file: Path, left: str, data_dir: Path) -> Played:
     """Run one demo and read its events as they come."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "infra.main", "demo", str(file), "--once", "--json", "--left", left]
     command += ["--port", str(port), "--data-dir", str(data_dir)]
     played, started_s = Played(), None

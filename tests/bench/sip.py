@@ -17,8 +17,8 @@ import aiohttp
 import numpy as np
 
 from tests.bench.processes import cpu_of_s
-from tests.conftest import until
-from tests.sipp import Ran, free_port, sipp
+from tests.conftest import free_port, until
+from tests.sipp import Ran, sipp
 from tests.whole import Whole, whole
 
 AIM_MS = 500

@@ -6,14 +6,14 @@ from uuid import UUID
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, expect
 
 from infra.bus.streams import EventStreams, open_redis
-from infra.model import DEFAULT_TENANT, Event, UserRole
+from infra.model import DEFAULT_TENANT, Event
 from infra.store.speakers import Assignment, SpeakersChange, SpeakerStore, change_key, change_to_json
-from infra.store.users import UserStore
+from tests.browsing import chromium, come_in
 from tests.conftest import require_tool
-from tests.e2e.test_page import FLAGS, PATIENCE_MS, SAMPLE
+from tests.e2e.test_page import SAMPLE
 from tests.recordings import cut
 from tests.whole import Whole, whole
 
@@ -35,22 +35,8 @@ async def installation(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterato
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        started = await playwright.chromium.launch(executable_path=require_tool("chromium"), args=FLAGS)
+    async with chromium() as started:
         yield started
-        await started.close()
-
-
-async def open_page(browser: Browser, installation: Whole, role: UserRole, path: str) -> Page:
-    """Come in by a login link and go somewhere."""
-    users = UserStore(installation.pool)
-    secret = await users.issue(await users.add(DEFAULT_TENANT, f"some {role}", role), "login")
-    page = await (await browser.new_context(viewport={"width": 1440, "height": 900})).new_page()
-    page.set_default_timeout(PATIENCE_MS)
-    await page.goto(f"{installation.url}/login?token={secret}")
-    await expect(page).to_have_url(f"{installation.url}/")
-    await page.goto(f"{installation.url}{path}")
-    return page
 
 
 async def tell(installation: Whole, call_id: UUID, change: SpeakersChange) -> None:
@@ -69,9 +55,9 @@ async def test_voices_are_told_apart_and_somebody_puts_them_right(
     segment = snapshot["segments"][0]
     call_id, track_id = UUID(snapshot["call"]["id"]), UUID(segment["track_id"])
     await installation.pool.execute("UPDATE tracks SET mixed = true WHERE id = $1", track_id)
-    page = await open_page(browser, installation, "agent", f"/calls/{call_id}")
+    page = await come_in(browser, installation, "agent", f"/calls/{call_id}")
     lines = page.locator(f'[data-testid="segment"][data-segment-id="{segment["segment_id"]}"]')
-    await expect(lines).to_have_count(1, timeout=PATIENCE_MS)
+    await expect(lines).to_have_count(1)
     await expect(page.get_by_test_id("speakers")).to_have_count(0)
 
     store = SpeakerStore(installation.pool)
@@ -79,7 +65,7 @@ async def test_voices_are_told_apart_and_somebody_puts_them_right(
     labels = (AGENT,) * (count - 2) + (CUSTOMER,) * 2
     said = Assignment(UUID(segment["segment_id"]), AGENT, labels)
     await tell(installation, call_id, await store.assign(track_id, [said], {AGENT: "agent", CUSTOMER: "customer"}))
-    await expect(lines).to_have_count(2, timeout=PATIENCE_MS)
+    await expect(lines).to_have_count(2)
     await expect(lines.nth(0)).to_have_attribute("data-role", "agent")
     await expect(lines.nth(1)).to_have_attribute("data-role", "customer")
     shown = [await lines.nth(at).locator("p[lang]").inner_text() for at in (0, 1)]
@@ -94,7 +80,7 @@ async def test_voices_are_told_apart_and_somebody_puts_them_right(
     await expect(lines.nth(1)).to_have_attribute("data-role", "supervisor")
 
     await page.reload()
-    await expect(lines.nth(0)).to_have_attribute("data-role", "customer", timeout=PATIENCE_MS)
+    await expect(lines.nth(0)).to_have_attribute("data-role", "customer")
     await expect(lines.nth(1)).to_have_attribute("data-role", "supervisor")
     told = {one.speaker: (one.role, one.source) for one in await store.of_track(track_id)}
     assert told == {AGENT: ("customer", "person"), CUSTOMER: ("supervisor", "person")}
@@ -104,7 +90,7 @@ async def test_voices_are_told_apart_and_somebody_puts_them_right(
 async def test_phrases_are_added_together_and_come_back_when_removed_by_mistake(
     installation: Whole, browser: Browser
 ) -> None:
-    page = await open_page(browser, installation, "supervisor", "/vocabulary")
+    page = await come_in(browser, installation, "supervisor", "/vocabulary")
     rows = page.get_by_test_id("phrase-row")
     await page.get_by_test_id("phrase-text").fill("Platinum Motors\n\n  Dr.  Weiß \nplatinum motors")
     await page.get_by_test_id("phrase-add").click()
@@ -121,7 +107,7 @@ async def test_phrases_are_added_together_and_come_back_when_removed_by_mistake(
     await expect(page.get_by_test_id("phrase-add")).to_be_disabled()
     await page.context.close()
 
-    reader = await open_page(browser, installation, "agent", "/vocabulary")
+    reader = await come_in(browser, installation, "agent", "/vocabulary")
     await expect(reader.get_by_test_id("phrase-row")).to_have_count(2)
     await expect(reader.get_by_test_id("phrase-form")).to_have_count(0)
     await expect(reader.get_by_test_id("phrase-remove")).to_have_count(0)

@@ -7,10 +7,9 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, expect
 
-from tests.conftest import require_tool, until
-from tests.e2e.test_corrections import browser, open_page
+from tests.browsing import chromium, come_in
+from tests.conftest import free_port, require_tool, until
 from tests.recordings import read
-from tests.sipp import free_port
 from tests.siprec import RecordingClient, Someone, body_of, metadata
 from tests.whole import ROOT, Whole, whole
 
@@ -21,7 +20,6 @@ pytestmark = [
     pytest.mark.timeout(240),
     pytest.mark.asyncio(loop_scope="module"),
 ]
-__all__ = ["browser"]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -30,6 +28,12 @@ async def installation(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterato
     settings = {"sip_port": str(free_port()), "sip_trunks": "127.0.0.0/8", "rtp_ports": "28000-28999"}
     async with whole(tmp_path_factory.mktemp("siprec") / "data", **settings) as running:
         yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    async with chromium() as started:
+        yield started
 
 
 async def test_the_sides_of_a_live_recording_are_swapped(installation: Whole, browser: Browser) -> None:
@@ -43,7 +47,7 @@ async def test_the_sides_of_a_live_recording_are_swapped(installation: Whole, br
         await client.request("INVITE", *body_of(client.offers.sdp(), metadata(people, session="cs-page")))
         find = "SELECT id FROM calls WHERE external_id = 'cs-page'"
         call_id = await until(lambda: installation.pool.fetchval(find))
-        page = await open_page(browser, installation, "supervisor", f"/calls/{call_id}")
+        page = await come_in(browser, installation, "supervisor", f"/calls/{call_id}")
         parties = page.get_by_test_id("party")
         await expect(parties).to_have_count(2)
         await expect(parties.first).to_contain_text("Michelle")
@@ -53,7 +57,7 @@ async def test_the_sides_of_a_live_recording_are_swapped(installation: Whole, br
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(client.say(samples[: 8000 * 24, 1], samples[: 8000 * 24, 0]))
             first = page.locator('[data-testid="segment"][data-final="true"]').first
-            await expect(first).to_have_attribute("data-role", "customer", timeout=60_000)
+            await expect(first).to_have_attribute("data-role", "customer")
             await page.get_by_test_id("swap-parties").click()
             await expect(parties.first).to_have_attribute("data-role", "agent")
             await expect(parties.first).to_have_attribute("data-source", "person")

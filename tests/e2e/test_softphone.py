@@ -11,15 +11,14 @@ import av
 import numpy as np
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, Playwright, async_playwright, expect
+from playwright.async_api import Page, expect
 from streamdouble.protocol import StreamIdentity
 from streamdouble.session import Session, SessionConfig, SessionResult
 
-from infra.model import DEFAULT_TENANT, UserRole
-from infra.store.users import UserStore
+from infra.model import UserRole
 from media_gateway.audio import MULAW, encode
+from tests.browsing import chromium, come_in
 from tests.conftest import require_tool, until
-from tests.e2e.test_page import FLAGS, PATIENCE_MS
 from tests.hearing import words_in
 from tests.peers import Samples, stream_token, twiml
 from tests.recordings import cut, read
@@ -66,32 +65,11 @@ async def installation(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterato
         yield running
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def playwright() -> AsyncIterator[Playwright]:
-    expect.set_options(timeout=2 * PATIENCE_MS)
-    async with async_playwright() as started:
-        yield started
-
-
 @contextlib.asynccontextmanager
-async def person(
-    playwright: Playwright, installation: Whole, name: str, role: UserRole, says: Path
-) -> AsyncIterator[Page]:
+async def person(installation: Whole, name: str, role: UserRole, says: Path) -> AsyncIterator[Page]:
     """Somebody at a browser of their own, whose microphone hears `says` over and over."""
-    chromium = require_tool("chromium")
-    flags = [*FLAGS, f"--use-file-for-fake-audio-capture={says}"]
-    browser: Browser = await playwright.chromium.launch(executable_path=chromium, args=flags)
-    try:
-        users = UserStore(installation.pool)
-        secret = await users.issue(await users.add(DEFAULT_TENANT, name, role), "login")
-        context = await browser.new_context(viewport={"width": 1440, "height": 900})
-        page = await context.new_page()
-        page.set_default_timeout(PATIENCE_MS)
-        await page.add_init_script(KEEP_PEERS)
-        await page.goto(f"{installation.url}/login?token={secret}")
-        yield page
-    finally:
-        await browser.close()
+    async with chromium(f"--use-file-for-fake-audio-capture={says}") as browser:
+        yield await come_in(browser, installation, role, name=name, script=KEEP_PEERS)
 
 
 def frames(samples: Samples, *, silence_s: float, total_s: float) -> list[bytes]:
@@ -135,15 +113,13 @@ def plain(text: str) -> list[str]:
     return text.translate(str.maketrans("", "", ".,?!")).split()
 
 
-async def test_a_conversation_with_a_supervisor_beside_it(
-    installation: Whole, playwright: Playwright, tmp_path: Path
-) -> None:
+async def test_a_conversation_with_a_supervisor_beside_it(installation: Whole, tmp_path: Path) -> None:
     greeting = cut(SAMPLE, tmp_path / "agent.wav", 0, 7, channel=AGENT)
     advice = cut(SAMPLE, tmp_path / "supervisor.wav", 40, 55, channel=AGENT)
     customer = read(SAMPLE, 8000)[0][8 * 8000 : 24 * 8000, CUSTOMER]
     async with (
-        person(playwright, installation, "Ann", "agent", greeting) as ann,
-        person(playwright, installation, "Sue", "supervisor", advice) as sue,
+        person(installation, "Ann", "agent", greeting) as ann,
+        person(installation, "Sue", "supervisor", advice) as sue,
     ):
         await ann.get_by_test_id("phone-online").click()
         async with calling(installation, frames(customer, silence_s=4, total_s=CALL_S)) as caller:
@@ -187,10 +163,10 @@ async def test_a_conversation_with_a_supervisor_beside_it(
     assert [row["detail"]["mode"] for row in acts] == ["listen", "whisper", "leave"]
 
 
-async def test_a_reload_in_mid_call_keeps_the_call(installation: Whole, playwright: Playwright, tmp_path: Path) -> None:
+async def test_a_reload_in_mid_call_keeps_the_call(installation: Whole, tmp_path: Path) -> None:
     greeting = cut(SAMPLE, tmp_path / "agent.wav", 0, 7, channel=AGENT)
     silence = frames(np.zeros(160, np.int16), silence_s=1, total_s=CALL_S)
-    async with person(playwright, installation, "Bob", "agent", greeting) as bob:
+    async with person(installation, "Bob", "agent", greeting) as bob:
         await bob.get_by_test_id("phone-online").click()
         async with calling(installation, silence) as caller:
             await bob.get_by_test_id("phone-answer").click()

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import socket as sockets
 import time
 from base64 import b64encode
 from collections.abc import AsyncIterator
@@ -17,7 +16,7 @@ import pytest
 import pytest_asyncio
 
 from media_gateway.protocols.audiosocket import audio_packet, hang_up_packet, key_packet, uuid_packet
-from tests.conftest import until
+from tests.conftest import free_port, until
 from tests.dialect_peers import (
     L16_8,
     L16_16,
@@ -45,9 +44,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(240), pytest.mark.asyncio(lo
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Whole]:
-    with sockets.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     async with whole(
         tmp_path_factory.mktemp("pbx") / "data",
         audiosocket_host="127.0.0.1",

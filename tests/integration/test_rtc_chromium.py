@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import pytest_asyncio
 from aiohttp import web
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page
 
-from tests.conftest import require_tool, until
-from tests.e2e.test_page import FLAGS
+from tests.browsing import chromium
+from tests.conftest import until
 from tests.lossy import LossyPath
 from tests.rtc_client import opus_tone
 from tests.rtc_office import Line, Office
@@ -97,7 +97,6 @@ async def office() -> AsyncIterator[Office]:
 
 @pytest_asyncio.fixture
 async def browser(tmp_path: Path) -> AsyncIterator[Browser]:
-    chromium = require_tool("chromium")
     microphone = tmp_path / "microphone.wav"
     with wave.open(str(microphone), "wb") as file:
         file.setnchannels(1)
@@ -105,11 +104,8 @@ async def browser(tmp_path: Path) -> AsyncIterator[Browser]:
         file.setframerate(48_000)
         at = np.arange(48_000 * 5)
         file.writeframes((8000 * np.sin(2 * np.pi * MICROPHONE_HZ * at / 48_000)).astype("<i2").tobytes())
-    flags = [*FLAGS, f"--use-file-for-fake-audio-capture={microphone}"]
-    async with async_playwright() as playwright:
-        started = await playwright.chromium.launch(executable_path=chromium, args=flags)
+    async with chromium(f"--use-file-for-fake-audio-capture={microphone}") as started:
         yield started
-        await started.close()
 
 
 @pytest_asyncio.fixture

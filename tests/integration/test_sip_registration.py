@@ -16,10 +16,10 @@ from dashboard.health import Drain, Health
 from infra.bus.presence import Presence
 from media_gateway.transports.sip.options import Account, Way
 from tests.certificates import write_certificate
-from tests.conftest import until
+from tests.conftest import free_port, until
 from tests.sip_house import SipHouse, sip_house
 from tests.sip_peers import Kamailio, kamailio
-from tests.sipp import free_port, sipp
+from tests.sipp import sipp
 
 pytestmark = [pytest.mark.sipp, pytest.mark.timeout(120)]
 

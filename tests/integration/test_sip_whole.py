@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,12 +11,12 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
-from tests.conftest import until
+from tests.conftest import free_port, until
 from tests.hearing import words_in
 from tests.peers import RTP_HZ, AgentBrowser, Samples, phone_page, saying
 from tests.recordings import read
 from tests.sip_peers import baresip, kamailio, write_wav
-from tests.sipp import free_port, sipp, write_capture
+from tests.sipp import sipp, write_capture
 from tests.whole import ROOT, Whole, whole
 
 SAMPLE = ROOT / "infra" / "sample" / "call.flac"
@@ -147,7 +146,7 @@ async def test_an_agent_who_hangs_up_ends_the_call(server: Whole, tmp_path: Path
 
 
 async def test_a_taken_port_ends_the_server_with_one_clear_line(server: Whole) -> None:
-    environment = {**server.environment, "HEARLINE_PORT": str(free_port(socket.SOCK_STREAM))}
+    environment = {**server.environment, "HEARLINE_PORT": str(free_port())}
     second = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "infra.main", "serve", "--parent", str(os.getpid())),
         env=environment,

@@ -8,9 +8,8 @@ import pytest
 import pytest_asyncio
 
 from media_gateway.audio import Samples
-from tests.conftest import until
+from tests.conftest import free_port, until
 from tests.recordings import read
-from tests.sipp import free_port
 from tests.siprec import RecordingClient, Someone, body_of, metadata
 from tests.whole import ROOT, Whole, whole
 

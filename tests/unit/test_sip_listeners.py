@@ -12,7 +12,7 @@ import pytest
 from media_gateway.protocols.sip.flow import Flow
 from media_gateway.transports.sip.listeners import ListenerLimits, Listeners
 from tests.certificates import write_certificate
-from tests.conftest import until
+from tests.conftest import free_port, until
 
 OPTIONS = (
     b"OPTIONS sip:127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.1;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\n"
@@ -38,7 +38,7 @@ class Peer:
 @pytest.fixture
 async def peer() -> AsyncIterator[Peer]:
     peer = Peer()
-    await peer.listeners.open("127.0.0.1", 0)
+    await peer.listeners.open("127.0.0.1", free_port())
     yield peer
     await peer.listeners.close()
 
@@ -185,7 +185,7 @@ async def test_what_cannot_be_cut_ends_the_connection(peer: Peer) -> None:
 
 async def test_there_are_only_so_many_connections() -> None:
     peer = Peer(ListenerLimits(connections=3, per_stranger=2))
-    await peer.listeners.open("127.0.0.1", 0)
+    await peer.listeners.open("127.0.0.1", free_port())
     opened = [await asyncio.open_connection("127.0.0.1", peer.listeners.ports["tcp"]) for _ in range(4)]
     await until(lambda: peer.refused["too-many-connections"] == 2)
     assert len(peer.listeners.connections) == 2
@@ -202,7 +202,7 @@ async def test_there_are_only_so_many_connections() -> None:
 
 async def test_who_says_nothing_is_sent_away() -> None:
     peer = Peer(ListenerLimits(message_s=0.0))
-    await peer.listeners.open("127.0.0.1", 0)
+    await peer.listeners.open("127.0.0.1", free_port())
     reader, writer = await asyncio.open_connection("127.0.0.1", peer.listeners.ports["tcp"])
     writer.write(OPTIONS[:20])
     await until(lambda: peer.listeners.connections)
@@ -218,7 +218,7 @@ async def test_who_says_nothing_is_sent_away() -> None:
 
 async def test_who_does_not_read_loses_the_connection() -> None:
     peer = Peer(ListenerLimits(unsent_bytes=1000))
-    await peer.listeners.open("127.0.0.1", 0)
+    await peer.listeners.open("127.0.0.1", free_port())
     _, writer = await asyncio.open_connection("127.0.0.1", peer.listeners.ports["tcp"])
     writer.write(OPTIONS)
     await until(lambda: peer.messages)
@@ -254,7 +254,7 @@ async def test_a_message_without_a_connection_makes_one(peer: Peer) -> None:
 
 async def test_a_port_in_use_is_told() -> None:
     first, second = Peer(), Peer()
-    await first.listeners.open("127.0.0.1", 0)
+    await first.listeners.open("127.0.0.1", free_port())
     with pytest.raises(OSError, match="in use"):
         await second.listeners.open("127.0.0.1", first.listeners.ports["udp"])
     await first.listeners.close()
@@ -281,7 +281,7 @@ async def test_a_host_that_no_look_up_takes_leads_nowhere(peer: Peer) -> None:
 def test_an_address_of_the_other_family_is_no_way(tmp_path: Path) -> None:
     async def send() -> None:
         peer = Peer()
-        await peer.listeners.open("127.0.0.1", 0)
+        await peer.listeners.open("127.0.0.1", free_port())
         peer.listeners.send(Flow("udp", ("127.0.0.1", peer.listeners.ports["udp"]), ("::1", 5060), 0), b"BYE")
         await peer.listeners.close()
 
@@ -291,7 +291,7 @@ def test_an_address_of_the_other_family_is_no_way(tmp_path: Path) -> None:
 
 async def test_a_stranger_who_only_keeps_alive_is_sent_away_and_a_flood_is_answered_once() -> None:
     peer = Peer()
-    await peer.listeners.open("127.0.0.1", 0)
+    await peer.listeners.open("127.0.0.1", free_port())
     reader, writer = await asyncio.open_connection("127.0.0.1", peer.listeners.ports["tcp"])
     await until(lambda: peer.listeners.connections)
     (connection,) = peer.listeners.connections.values()
