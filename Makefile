@@ -4,7 +4,7 @@ SUITABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
     $$name -c '$(SUITABLE)' 2>/dev/null && echo $$name && break; done)
 BIN := .venv/bin
-PROCESSES ?= 2
+PROCESSES ?= 3
 
 # `make bench asr vad` runs only these two; so does `make bench BENCH="asr vad"`.
 ifeq (bench,$(firstword $(MAKECMDGOALS)))

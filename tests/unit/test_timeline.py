@@ -171,6 +171,7 @@ def _displaced(order: Sequence[int], keys: Sequence[float]) -> list[int]:
     ),
 )
 @example(0, [(1, 2.5, 1), (1, 2.0, 1), (1, 0.0, 1)])
+@example(0, [(1, 0.0, 1), (0, 0.0, 1), (0, 0.0, 1), (0, 0.0, 1), (1, 2.5, 1), (1, 0.0, 1), (1, 0.0, 1)])
 def test_loss_order_and_repetition(first_ms: int, fates: list[tuple[int, float, int]]) -> None:
     """Whatever is lost, displaced by up to two places or repeated: order and time are kept, gaps are what is lost."""
     arriving = _displaced(range(len(fates)), [displacement for _, displacement, _ in fates])
@@ -180,7 +181,8 @@ def test_loss_order_and_repetition(first_ms: int, fates: list[tuple[int, float, 
         for _ in range(fates[number][2])
         if fates[number][0] or number == arriving[0]
     ]
-    timeline = Timeline(8000)
+    lost = sum(1 for is_sent, _, _ in fates if not is_sent)
+    timeline = Timeline(8000, reorder_ms=100 + FRAME_MS * lost)  # what is lost beside it takes of a late frame's time
     pieces = run(timeline, frames)
 
     origin = frames[0][1]
