@@ -161,6 +161,8 @@ class Listeners:
             )
         except OSError:
             self.refused("no-handshake")
+        except Exception as error:  # noqa: BLE001  (the outer loop: one connection must not close the door)
+            log.error("sip connection failed", error=type(error).__name__)
         finally:
             if not connection.is_open:
                 connection.leave()
