@@ -68,6 +68,13 @@ def test_a_repeated_phrase_has_to_be_sure_of_itself() -> None:
     assert plausible("Thank you, thank you.", 1.0, 0.42)
 
 
+def test_one_word_over_and_over_has_to_be_sure_of_itself() -> None:
+    assert not plausible("Ta ta ta ta ta ta ta", 1.3, 0.49), "laughter"
+    assert plausible("Hello hello hello hello hello hello?", 3.0, 0.6)
+    assert plausible("No, no, no, no.", 1.0, 0.45)
+    assert plausible("nine nine nine nine nine nine", 3.0, 0.45)
+
+
 def test_a_number_may_repeat_itself() -> None:
     assert plausible("zero seven zero seven zero seven zero seven", 4.0, 0.5)
 

@@ -25,6 +25,10 @@ TWICE_TOLD: Final = 3
 ALWAYS_TOLD: Final = 4
 """... and is refused with so many: 'thank you' over and over is what laughter becomes."""
 SURE: Final = 0.7
+BABBLED: Final = 6
+"""A text that is one word so many times must not be ..."""
+UNSURE: Final = 0.5
+"""... less sure than this: laughter becomes 'ta ta ta' of Whisper. 'No no no no' is said."""
 
 _HESITATIONS: Final = frozenset({"uh", "um", "er", "erm", "mm", "mmm", "hm", "hmm"})
 """Sounds of somebody who says nothing yet, and what humming is taken for. 'Mm-hmm' and 'uh-huh' are answers."""
@@ -81,6 +85,12 @@ def hesitation(text: str) -> bool:
     return len(words) == 1 and words <= _HESITATIONS
 
 
+def babbled(text: str) -> bool:
+    """Return True where a text is one word over and over, neither a number nor a letter."""
+    words = re.findall(r"[\w']+", text.lower())
+    return len(words) >= BABBLED and len(set(words)) == 1 and not _is_spelled(words[0])
+
+
 def _is_spelled(word: str) -> bool:
     return len(word) == 1 or word.isdigit() or word in _DIGITS
 
@@ -95,7 +105,7 @@ def plausible(text: str, duration_s: float, confidence: float = 1.0) -> bool:
         return False
     if not any(letter.isalnum() for letter in text) or _PHANTOM.fullmatch(text) or not set(text).isdisjoint(SUNG):
         return False
-    if hesitation(text) or _STUTTER.search(text):
+    if hesitation(text) or _STUTTER.search(text) or (confidence < UNSURE and babbled(text)):
         return False
     if phrase_repeats(text) >= (ALWAYS_TOLD if confidence >= SURE else TWICE_TOLD):
         return False

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import {
   byKind,
+  labelOfScore,
   readActionItem,
   readComplaint,
   readIntent,
@@ -9,6 +10,16 @@ import {
   sourceName,
 } from '../src/state/insights';
 import { insight } from './fixtures/call';
+
+it('a score is called what the analyser calls it', () => {
+  expect([-0.22, -0.21, 0, 0.34, 0.35].map(labelOfScore)).toEqual([
+    'negative',
+    'neutral',
+    'neutral',
+    'neutral',
+    'positive',
+  ]);
+});
 
 describe('bodies', () => {
   it('of sentiment take a party as an object, a score or a label', () => {

@@ -64,11 +64,13 @@ const SCORE_OF_LABEL: Record<SentimentLabel, number> = {
   negative: -0.6,
   mixed: 0,
 };
-const NEUTRAL_BELOW = 0.2;
+/** From where a score is called so by the analyser, too. */
+const POSITIVE_FROM = 0.35;
+const NEGATIVE_FROM = -0.22;
 
 export function labelOfScore(score: number): SentimentLabel {
-  if (Math.abs(score) < NEUTRAL_BELOW) return 'neutral';
-  return score > 0 ? 'positive' : 'negative';
+  if (score >= POSITIVE_FROM) return 'positive';
+  return score <= NEGATIVE_FROM ? 'negative' : 'neutral';
 }
 
 export function readComplaint(body: InsightBody): Complaint | null {
