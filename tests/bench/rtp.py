@@ -151,10 +151,11 @@ def receive(way: str, tracks: int, remote: int, counts: Counts) -> list[int]:
     codec = CODECS[WAYS[way]]
     crypto = SdesPair(1, SUITE, KEY, KEY) if way.endswith("SRTP") else None
     ports, listeners, ears, clock = RtpPorts("127.0.0.1", PORTS), Listeners(), Ears(), MediaClock()
-    clock.add(listeners)
-    clock.add(ears)
-    clock.start()
     numbers, heard = [], way.rsplit(maxsplit=1)[-1] in {*CODECS, "bridged"}
+    if heard:
+        clock.add(listeners)
+        clock.add(ears)
+        clock.start()
     for _ in range(tracks):
         opened = ports.allocate()
         numbers.append(opened.port)
