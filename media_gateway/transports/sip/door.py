@@ -38,8 +38,6 @@ _ALGORITHMS: Final = ("MD5", "SHA-256")
 _TOLD_MOST: Final = 10
 _TOLD_FOR_S: Final = 60.0
 """So many addresses that are turned away are logged in that time, each once."""
-_NAME_CHARS: Final = 64
-"""Of a user's name in the log: it is whatever the caller says."""
 
 
 class Recorder(Protocol):
@@ -167,8 +165,8 @@ class SipDoor:
         return Decision.REFUSE
 
     def _tell_of_failed(self, user: str, address: str) -> None:
-        if self._tells_of(address):
-            log.warning("sip password refused", address=address, user=user[:_NAME_CHARS])
+        if self._tells_of(address):  # a name that is none of ours may be anybody's number
+            log.warning("sip password refused", address=address, user=user if user in self.trust.users else "unknown")
 
     def _tells_of(self, address: str) -> bool:
         """Return whether it is logged that this address is turned away: few lines, however many knock."""
