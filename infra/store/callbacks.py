@@ -18,7 +18,7 @@ CALLBACK_STATUSES: Final[tuple[str, ...]] = get_args(CallbackStatus)
 
 ADD_CALLBACK: Final = """
 INSERT INTO callbacks (id, tenant_id, call_id, queue_id, number, kind, requested_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (call_id, kind) DO NOTHING RETURNING id
+VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING RETURNING id
 """
 _COLUMNS: Final = """
     b.id, b.call_id, b.queue_id, q.name AS queue, b.number, b.kind, b.status, b.requested_at, b.done_by,

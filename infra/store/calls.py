@@ -15,7 +15,7 @@ UPSERT_CALL: Final = """
 INSERT INTO calls (id, tenant_id, external_id, door, title, from_number, to_number, gateway_id, started_at,
     owner_id)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-ON CONFLICT (id) DO NOTHING
+ON CONFLICT DO NOTHING
 """
 REOPEN_CALL: Final = """
 UPDATE calls SET status = 'live', gateway_id = $2, end_reason = NULL, ended_at = NULL, duration_ms = NULL,

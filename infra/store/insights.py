@@ -48,17 +48,12 @@ class InsightStore:
         source: str,
     ) -> Insight | None:
         """Store a finding; return it with its new revision, None when nothing about it changed."""
-        row = await self._pool.fetchrow(
-            UPSERT_INSIGHT,
-            stable_id("insight", call_id, kind, key),
-            tenant_id,
-            call_id,
-            kind,
-            key,
-            body,
-            list(evidence),
-            source,
-        )
+        insight_id = stable_id("insight", call_id, kind, key)
+        values = insight_id, tenant_id, call_id, kind, key, body, list(evidence), source
+        try:
+            row = await self._pool.fetchrow(UPSERT_INSIGHT, *values)
+        except asyncpg.UniqueViolationError:  # ON CONFLICT sees one index; another who stores it now came by the other
+            row = await self._pool.fetchrow(UPSERT_INSIGHT, *values)
         return _insight(row) if row else None
 
     async def edit(self, tenant_id: UUID, insight_id: UUID, kind: str, changes: dict[str, Any]) -> Insight | None:

@@ -111,6 +111,8 @@ class TestCalls:
             *(calls.add_leg(call, work.leg, GATEWAY) for work in works),
         )
         assert [await count(pool, table) for table in ("calls", "legs", "tracks")] == [1, 6, 6]
+        for again in (new_call() for _ in range(20)):
+            await asyncio.gather(*(calls.add(again, GATEWAY) for _ in range(6)))
 
     async def test_the_first_end_counts(self, pool: asyncpg.Pool, work: TrackWork) -> None:
         calls, end = CallStore(pool), BEGAN + timedelta(seconds=90)
@@ -437,6 +439,11 @@ class TestInsights:
         assert await store.of_call(work.call.id) == [fourth]
         assert await store.keys_of_call(work.call.id) == {("action_item", "callback"): fourth}
         assert insight_to_json(fourth)["evidence"] == [evidence[0]]
+
+    async def test_two_who_find_the_same_at_once_store_it_once(self, pool: asyncpg.Pool, work: TrackWork) -> None:
+        for key in map(str, range(20)):
+            found = await asyncio.gather(*(self.put(pool, work.call, {"text": "x"}, key=key) for _ in range(6)))
+            assert sum(insight is not None for insight in found) == 1
 
     async def test_the_order_of_a_bodys_fields_is_no_change(self, pool: asyncpg.Pool, work: TrackWork) -> None:
         assert await self.put(pool, work.call, {"a": 1, "b": {"c": None, "d": [1, 2]}})
